@@ -1,0 +1,126 @@
+# codex-pool. `make` builds, `make demo` shows it, `make check` tests it; `make help` lists the rest.
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD ?= build
+
+CC ?= cc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+OPT ?= -O2
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
+HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection
+LDHARDEN := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+ifdef SANITIZE
+VARIANT := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPT := -O1
+else
+HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+
+ALL_CFLAGS := -std=gnu17 -D_GNU_SOURCE -DCP_VERSION='"$(VERSION)"' -I. -g $(OPT) $(WARN) $(HARDEN) $(VARIANT) $(CFLAGS)
+ALL_LDFLAGS := $(LDHARDEN) $(VARIANT) $(LDFLAGS)
+# libev's watcher macros convert between struct types that share their first members.
+EV_CFLAGS := -fno-strict-aliasing
+
+PROTO_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard proto/*.c)))
+DAEMON_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard daemon/*.c)))
+CLIENT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard client/*.c)))
+UNIT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/unit/*.c)))
+# What the unit tests take from the daemon: the parts that know no loop and no process.
+UNIT_DAEMON_OBJ := $(patsubst %,$(BUILD)/obj/daemon/%.o,config log queue thread)
+OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ)
+
+C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch])
+
+.PHONY: all help demo check check-all unit e2e real units deps npm format format-check install uninstall clean FORCE
+
+all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
+
+help:
+	@echo 'make                     build build/codex-poold and build/codex-pool'
+	@echo 'make demo [LOGIN=1]      install what is missing, show the pool at work'
+	@echo 'make check               install what is missing, run all tests'
+	@echo 'make unit|e2e|real|units one part of the tests'
+	@echo 'make install|uninstall   [PREFIX=/usr/local] [DESTDIR=]'
+	@echo 'make format              clang-format over all C files'
+	@echo 'make clean               remove build/'
+	@echo 'variables: CC=clang  SANITIZE=1 (address and undefined)  BUILD=dir  OPT=-O0'
+
+# A changed compiler or changed flags build everything again.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD)
+	@echo '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' > $@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(if $(filter daemon/%,$<),$(EV_CFLAGS)) -MMD -MP -c $< -o $@
+
+$(BUILD)/codex-poold: $(DAEMON_OBJ) $(PROTO_OBJ)
+	$(CC) $(ALL_LDFLAGS) $^ -lev -lcjson -o $@
+
+$(BUILD)/codex-pool: $(CLIENT_OBJ) $(PROTO_OBJ)
+	$(CC) $(ALL_LDFLAGS) $^ -lcjson -o $@
+
+$(BUILD)/unit-tests: $(UNIT_OBJ) $(UNIT_DAEMON_OBJ) $(PROTO_OBJ)
+	$(CC) $(ALL_LDFLAGS) $^ $$(pkg-config --libs check) -lcjson -o $@
+
+compile_commands.json: $(MAKEFILE_LIST) $(C_FILES)
+	@{ echo '['; sep=; for f in $(filter %.c,$(C_FILES)); do \
+	  printf '%s{"directory":"%s","file":"%s","command":"%s"}' "$$sep" '$(CURDIR)' "$$f" \
+	    '$(CC) $(subst ",\\\",$(subst ',,$(ALL_CFLAGS))) -c '"$$f"; sep=','; done; echo ']'; } > $@
+
+-include $(OBJ:.o=.d)
+
+deps:
+	@sh tests/install-deps.sh build
+
+npm:
+	@sh tests/install-deps.sh npm
+
+demo: deps npm
+	@$(MAKE) --no-print-directory all
+	@LOGIN='$(LOGIN)' node tests/demo/demo.mjs
+
+check: deps npm
+	@sh tests/check.sh
+
+unit: $(BUILD)/unit-tests
+	$(BUILD)/unit-tests
+
+e2e: all
+	node --test tests/e2e/
+
+real: all npm
+	node --test tests/real/
+
+units: all
+	sh tests/systemd/units.sh
+
+format:
+	clang-format -i $(C_FILES)
+
+format-check:
+	clang-format --dry-run --Werror $(C_FILES)
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/systemd/user \
+	  $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
+	install -m 0755 $(BUILD)/codex-poold $(BUILD)/codex-pool $(DESTDIR)$(PREFIX)/bin/
+	for kind in system user; do for unit in systemd/$$kind/*; do \
+	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit > $(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${unit##*/}; done; done
+	install -m 0644 systemd/codex-pool.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/codex-pool.conf
+	install -m 0644 systemd/codex-pool.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/codex-pool.conf
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/codex-poold $(DESTDIR)$(PREFIX)/bin/codex-pool
+	for kind in system user; do for unit in systemd/$$kind/*; do \
+	  rm -f $(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${unit##*/}; done; done
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/codex-pool.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/codex-pool.conf
+
+clean:
+	rm -rf $(BUILD) compile_commands.json
+
+FORCE:

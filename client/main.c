@@ -1,0 +1,122 @@
+#include "client/cmd.h"
+
+#include "proto/sockpath.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+
+static const struct cmd commands[] = {
+    {"run", "[--socket PATH] run [--thread ID] [--cwd DIR] [OPTION]... [--] PROMPT|-", cmd_run_help,
+     cmd_run},
+    {"app-server", "[--socket PATH] app-server [ANY CODEX FLAGS]", cmd_app_server_help,
+     cmd_app_server},
+    {"status", "[--socket PATH] status [--json] [--watch]", cmd_status_help, cmd_status},
+    {"ping", "[--socket PATH] ping", cmd_ping_help, cmd_ping},
+    {"call", "[--socket PATH] call METHOD [PARAMS-JSON]", cmd_call_help, cmd_call},
+};
+
+static const char usage[] = "usage: codex-pool [--socket PATH] COMMAND [ARGUMENT]...\n";
+
+static const char help[] =
+    "\n"
+    "Talks to codex-poold, which keeps warm Codex workers behind a socket.\n"
+    "\n"
+    "  run PROMPT|-   run one turn and stream its text\n"
+    "  app-server     be a `codex app-server` on stdin and stdout, served by the pool\n"
+    "  status         who runs, who waits\n"
+    "  ping           is the daemon there\n"
+    "  call METHOD    send any request and print its result\n"
+    "\n"
+    "  --socket PATH  the daemon's socket; else $CODEX_POOL_SOCKET, else \"socket\" in the\n"
+    "                 configuration, else $XDG_RUNTIME_DIR/codex-pool/codex-pool.sock,\n"
+    "                 else /run/codex-pool/codex-pool.sock\n"
+    "  --version      print the version\n"
+    "  --help         print this; COMMAND --help tells more of a command\n"
+    "\n"
+    "exit: 0 done, 1 the turn or the request failed, 64 wrong usage, 69 no daemon there,\n"
+    "75 queue full, timed out or shutting down: try again, 130 interrupted\n";
+
+/* A descriptor that the caller closed must not be given to the socket. */
+static void open_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    cp_close(fd);
+}
+
+static int usage_error(const char *what, const char *which)
+{
+    fprintf(stderr, "codex-pool: %s%s%s%s\n%s", what, which ? " '" : "", which ? which : "",
+            which ? "'" : "", usage);
+    fputs("commands: run, app-server, status, ping, call; --help tells more\n", stderr);
+    return CMD_USAGE;
+}
+
+static const struct cmd *find_command(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static int run_command(const char *flag, int argc, char **argv)
+{
+    if (argc == 0)
+        return usage_error("a command is missing", NULL);
+    if (argv[0][0] == '-')
+        return usage_error("unknown option", argv[0]);
+    const struct cmd *cmd = find_command(argv[0]);
+    if (!cmd)
+        return usage_error("unknown command", argv[0]);
+    _cleanup_free_ char *socket = NULL;
+    if (sockpath_find_for_client(flag, &socket) < 0) {
+        fputs("codex-pool: out of memory\n", stderr);
+        return CMD_FAILED;
+    }
+    return cmd->run(cmd, socket, argc - 1, argv + 1);
+}
+
+static int dispatch(int argc, char **argv)
+{
+    const char *socket = NULL;
+    int i = 1;
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            printf("%s%s", usage, help);
+            return CMD_DONE;
+        }
+        if (strcmp(argv[i], "--version") == 0) {
+            puts("codex-pool " CP_VERSION);
+            return CMD_DONE;
+        }
+        if (strncmp(argv[i], "--socket=", 9) == 0)
+            socket = argv[i] + 9;
+        else if (strcmp(argv[i], "--socket") == 0 && i + 1 < argc)
+            socket = argv[++i];
+        else if (strcmp(argv[i], "--socket") == 0)
+            return usage_error("a path is missing after", argv[i]);
+        else
+            break;
+        if (!*socket)
+            return usage_error("the path is empty after", "--socket");
+    }
+    return run_command(socket, argc - i, argv + i);
+}
+
+int main(int argc, char **argv)
+{
+    open_standard_descriptors();
+    (void)signal(SIGPIPE, SIG_IGN);
+    int code = dispatch(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        if (errno != EPIPE)
+            perror("codex-pool: cannot write to stdout");
+        return code ? code : CMD_FAILED;
+    }
+    return code;
+}

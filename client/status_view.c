@@ -1,0 +1,196 @@
+#include "client/status_view.h"
+
+#include "client/human.h"
+#include "client/table.h"
+#include "client/text.h"
+
+#include <assert.h>
+
+struct style {
+    const char *bad, *warn, *good, *bold, *end;
+};
+
+static const struct style plain = {"", "", "", "", ""};
+static const struct style coloured = {"\033[31m", "\033[33m", "\033[32m", "\033[1m", "\033[0m"};
+
+static const cJSON *member(const cJSON *object, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
+static double number(const cJSON *object, const char *name)
+{
+    const cJSON *value = member(object, name);
+    return cJSON_IsNumber(value) ? value->valuedouble : 0;
+}
+
+/* A member as a heap string that is safe to print, "-" where there is none. */
+static char *shown(const cJSON *value)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *to = open_memstream(&text, &n);
+    if (!to)
+        return NULL;
+    if (cJSON_IsString(value) && *value->valuestring)
+        text_show(to, slice_str(value->valuestring), " ");
+    else if (cJSON_IsNumber(value))
+        fprintf(to, "%.0f", value->valuedouble);
+    else
+        fputc('-', to);
+    if (fclose(to) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static char *written(void (*write)(FILE *, double), const cJSON *value)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *to = cJSON_IsNumber(value) ? open_memstream(&text, &n) : NULL;
+    if (!to)
+        return strdup("-");
+    write(to, value->valuedouble);
+    if (fclose(to) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* What is wrong, before anything else. */
+static void print_troubles(FILE *to, const cJSON *status, const struct style *s)
+{
+    const cJSON *pool = member(status, "pool"), *queue = member(status, "queue");
+    double down = number(pool, "down"), size = number(pool, "size");
+    if (cJSON_IsFalse(member(status, "accepting")))
+        fprintf(to, "%sThe daemon is stopping and takes no new work.%s\n", s->bad, s->end);
+    if (down > 0 && down >= size)
+        fprintf(to,
+                "%sNo worker can be had: codex does not start or keeps exiting. The daemon's log "
+                "tells what it said.%s\n",
+                s->bad, s->end);
+    else if (down > 0)
+        fprintf(to,
+                "%s%.0f of %.0f workers %s down: codex does not start or keeps exiting. The "
+                "daemon's log tells what it said.%s\n",
+                s->warn, down, size, down == 1 ? "is" : "are", s->end);
+    if (number(queue, "max") > 0 && number(queue, "length") >= number(queue, "max"))
+        fprintf(to, "%sThe queue is full: new requests are refused.%s\n", s->bad, s->end);
+}
+
+static void print_summary(FILE *to, const cJSON *status, const struct style *s)
+{
+    const cJSON *pool = member(status, "pool"), *queue = member(status, "queue");
+    const cJSON *codex = member(status, "codex"), *waits = member(status, "waitMs");
+    _cleanup_free_ char *version = shown(member(status, "version"));
+    _cleanup_free_ char *command = shown(member(codex, "command"));
+    _cleanup_free_ char *codex_version = shown(member(codex, "version"));
+    fprintf(to, "%sdaemon%s   codex-poold %s, pid %.0f, up ", s->bold, s->end,
+            version ? version : "-", number(status, "pid"));
+    human_duration(to, number(status, "uptimeMs"));
+    fprintf(to, "; codex %s (%s)\n", codex_version ? codex_version : "-", command ? command : "-");
+    fprintf(to,
+            "%spool%s     %.0f workers at most: %.0f ready, %.0f busy, %.0f starting, %.0f down\n",
+            s->bold, s->end, number(pool, "size"), number(pool, "ready"), number(pool, "busy"),
+            number(pool, "starting"), number(pool, "down"));
+    fprintf(to, "%squeue%s    %.0f of %.0f waiting", s->bold, s->end, number(queue, "length"),
+            number(queue, "max"));
+    if (number(queue, "length") > 0) {
+        fputs(", the oldest for ", to);
+        human_duration(to, number(queue, "oldestWaitMs"));
+    }
+    fprintf(to, "\n%swaits%s    %.0f so far", s->bold, s->end, number(waits, "count"));
+    static const char *const marks[] = {"p50", "p95", "p99", "max"};
+    for (size_t i = 0; number(waits, "count") > 0 && i < ARRAY_LEN(marks); i++) {
+        fprintf(to, "%s %s ", i ? "," : ":", marks[i]);
+        human_duration(to, number(waits, marks[i]));
+    }
+    fputc('\n', to);
+}
+
+static void add_worker(struct table *t, const cJSON *worker)
+{
+    const cJSON *turn = member(worker, "turn");
+    table_cell(t, shown(member(worker, "id")));
+    table_cell(t, shown(member(worker, "state")));
+    table_cell(t, shown(member(worker, "client")));
+    table_cell(t, written(human_duration, member(turn, "runningMs")));
+    table_cell(t, written(human_duration, member(turn, "lastEventMs")));
+    table_cell(t, shown(member(worker, "threads")));
+    table_cell(t, shown(member(worker, "streams")));
+    table_cell(t, shown(member(worker, "restarts")));
+    table_cell(t, written(human_bytes, member(worker, "rssBytes")));
+    table_cell(t, written(human_duration, member(worker, "ageMs")));
+    table_cell(t, shown(member(worker, "pid")));
+    table_cell(t, shown(member(turn, "threadId")));
+}
+
+static void print_workers(FILE *to, const cJSON *workers, const struct style *s)
+{
+    static const char *const titles[] = {"WORKER", "STATE",   "CLIENT",  "TURN",
+                                         "SILENT", "THREADS", "STREAMS", "RESTARTS",
+                                         "MEMORY", "AGE",     "PID",     "THREAD"};
+    static_assert(ARRAY_LEN(titles) <= TABLE_COLUMNS_MAX, "too many columns");
+    struct table t;
+    const cJSON *worker;
+    table_init(&t, titles, ARRAY_LEN(titles), 0x7FD);
+    cJSON_ArrayForEach(worker, workers) add_worker(&t, worker);
+    fputc('\n', to);
+    if (cJSON_GetArraySize(workers) > 0)
+        table_print(&t, to, s->bold, s->end);
+    else
+        fputs("no workers yet\n", to);
+    table_deinit(&t);
+}
+
+/* The ids of the workers that a client holds: "1, 2". */
+static char *worker_ids(const cJSON *ids)
+{
+    char *text = NULL;
+    size_t n;
+    const cJSON *id;
+    if (cJSON_GetArraySize(ids) == 0)
+        return strdup("-");
+    FILE *to = open_memstream(&text, &n);
+    if (!to)
+        return NULL;
+    cJSON_ArrayForEach(id, ids)
+        fprintf(to, "%s%.0f", id->prev && id != ids->child ? ", " : "", id->valuedouble);
+    if (fclose(to) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static void print_clients(FILE *to, const cJSON *clients, const struct style *s)
+{
+    static const char *const titles[] = {"CLIENT", "NAME", "WORKERS",  "WAITING",
+                                         "PID",    "UID",  "CONNECTED"};
+    struct table t;
+    const cJSON *client;
+    table_init(&t, titles, ARRAY_LEN(titles), 0x79);
+    cJSON_ArrayForEach(client, clients)
+    {
+        table_cell(&t, shown(member(client, "id")));
+        table_cell(&t, shown(member(client, "name")));
+        table_cell(&t, worker_ids(member(client, "workers")));
+        table_cell(&t, shown(member(client, "waiting")));
+        table_cell(&t, shown(member(client, "pid")));
+        table_cell(&t, shown(member(client, "uid")));
+        table_cell(&t, written(human_duration, member(client, "connectedMs")));
+    }
+    fputc('\n', to);
+    table_print(&t, to, s->bold, s->end);
+    table_deinit(&t);
+}
+
+void status_view_print(FILE *to, const cJSON *status, bool colour)
+{
+    const struct style *s = colour ? &coloured : &plain;
+    print_troubles(to, status, s);
+    print_summary(to, status, s);
+    print_workers(to, member(status, "workers"), s);
+    if (cJSON_GetArraySize(member(status, "clients")) > 0)
+        print_clients(to, member(status, "clients"), s);
+}

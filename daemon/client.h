@@ -1,0 +1,96 @@
+/* One connection to the socket. */
+#ifndef DAEMON_CLIENT_H
+#define DAEMON_CLIENT_H
+
+#include "daemon/server.h"
+#include "proto/linebuf.h"
+#include "proto/outbuf.h"
+
+#include <sys/types.h>
+
+struct worker;
+
+/* Why a client is not read from; any reason is enough. */
+enum client_pause {
+    CLIENT_PAUSE_OUTPUT = 1 << 0, /* it does not take what it is due */
+    CLIENT_PAUSE_WORKER = 1 << 1, /* a worker does not take what it sent */
+    CLIENT_PAUSE_HELD = 1 << 2,   /* its waiting requests hold much memory */
+    CLIENT_PAUSE_CLOSING = 1 << 3,
+};
+
+struct client {
+    struct server *server;
+    struct list in_clients;
+    struct list in_dirty;
+    struct list in_doomed;
+    unsigned id;
+    int fd;
+    uid_t uid;
+    gid_t gid;
+    pid_t pid;
+    bool admin;
+    uint64_t connected_at; /* ms */
+
+    struct linebuf in;
+    struct outbuf out;
+    ev_io readable, writable;
+    ev_timer stall; /* runs while it takes nothing of what it is due */
+    unsigned paused;
+    struct list in_stuck; /* of the worker that does not take what it sent */
+    bool closing;         /* to be closed when its output is written */
+    bool doomed;          /* gone; nothing is written any more */
+
+    bool initialized;
+    char *name; /* of its clientInfo; NULL before initialize */
+    strings opted_out;
+    bool wants_queue_events;
+
+    struct list requests; /* all that are not answered */
+    struct list leases;   /* workers it holds */
+    struct list threads;  /* it subscribes to */
+    struct list asks;     /* server requests it has */
+    int64_t last_ask_id;
+    size_t n_waiting;      /* requests in the queue */
+    size_t held_bytes;     /* of lines that wait in the daemon */
+    unsigned admin_worker; /* id of the worker that had its last global request; 0: none */
+};
+
+/* Takes the descriptor over. NULL on failure, the descriptor closed. */
+struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t pid);
+
+/* Closes and frees; everything it had must be gone. */
+void client_free(struct client *c);
+
+/* Queues a line (without newline) for the client; written before the loop sleeps. */
+void client_send(struct client *c, struct slice line);
+
+/* As client_send, and frees the line; NULL (out of memory) drops the client. */
+void client_send_take(struct client *c, char *line);
+
+/* As client_send, with other bytes in place of line[at, at+len). */
+void client_send_spliced(struct client *c, struct slice line, size_t at, size_t len,
+                         struct slice instead);
+
+/* It does not want this notification. */
+bool client_opted_out(const struct client *c, struct slice method);
+
+void client_pause(struct client *c, unsigned why);
+void client_resume(struct client *c, unsigned why);
+
+/* Counts bytes that wait in the daemon for it; it is not read from while they are many. */
+void client_hold(struct client *c, size_t bytes);
+void client_unhold(struct client *c, size_t bytes);
+
+/* Has so much output waiting that nobody may produce more for it. */
+bool client_backlogged(const struct client *c);
+
+/* Ends the connection: at once, cleaned up before the loop sleeps. */
+void client_doom(struct client *c, const char *why);
+
+/* Ends the connection after its output is written. */
+void client_close_after_output(struct client *c);
+
+/* Writes what it can. Called before the loop sleeps. */
+void client_flush(struct client *c);
+
+#endif

@@ -1,0 +1,113 @@
+#include "daemon/log.h"
+
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* Up to this much a pipe takes at once or not at all (PIPE_BUF), hence without blocking. */
+#define LOG_LINE_MAX 4096
+
+static const char *const level_names[] = {"error", "warn", "info", "debug", "trace"};
+static const char *const format_names[] = {"text", "json"};
+
+void log_init(struct log *log, int fd)
+{
+    struct stat st;
+    *log = (struct log){.fd = fd, .level = LOG_INFO, .format = LOG_TEXT};
+    log->may_block = fstat(fd, &st) < 0 || (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode));
+}
+
+void log_set(struct log *log, enum log_level level, enum log_format format)
+{
+    log->level = level;
+    log->format = format;
+}
+
+const char *log_level_name(enum log_level level)
+{
+    return level_names[level];
+}
+
+static int parse(const char *name, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(name, names[i]) == 0)
+            return (int)i;
+    return -1;
+}
+
+int log_level_parse(const char *name)
+{
+    return parse(name, level_names, ARRAY_LEN(level_names));
+}
+
+int log_format_parse(const char *name)
+{
+    return parse(name, format_names, ARRAY_LEN(format_names));
+}
+
+static bool ready(const struct log *log)
+{
+    struct pollfd p = {.fd = log->fd, .events = POLLOUT};
+    return log->may_block || (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT));
+}
+
+/* Bytes that would break the line, or the JSON string, are written as escapes. */
+static size_t escape(char *to, size_t room, const char *from, bool json)
+{
+    size_t n = 0;
+    for (; *from && n + 7 < room; from++) {
+        unsigned char ch = (unsigned char)*from;
+        if (ch < 0x20 || ch == 0x7f)
+            n += (size_t)snprintf(to + n, room - n, json ? "\\u%04x" : "\\x%02x", ch);
+        else if (json && (ch == '"' || ch == '\\'))
+            n += (size_t)snprintf(to + n, room - n, "\\%c", ch);
+        else
+            to[n++] = (char)ch;
+    }
+    to[n] = '\0';
+    return n;
+}
+
+static void stamp(char *to, size_t n)
+{
+    struct timespec now;
+    struct tm tm;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &tm);
+    size_t len = strftime(to, n, "%Y-%m-%dT%H:%M:%S", &tm);
+    (void)snprintf(to + len, n - len, ".%03ldZ", now.tv_nsec / 1000000);
+}
+
+static void write_line(struct log *log, enum log_level level, const char *message)
+{
+    char line[LOG_LINE_MAX], text[LOG_LINE_MAX - 128], when[40];
+    bool json = log->format == LOG_JSON;
+    (void)escape(text, sizeof(text), message, json);
+    stamp(when, sizeof(when));
+    int n = json ? snprintf(line, sizeof(line), "{\"ts\":\"%s\",\"level\":\"%s\",\"msg\":\"%s\"}\n",
+                            when, level_names[level], text)
+                 : snprintf(line, sizeof(line), "%s %-5s %s\n", when, level_names[level], text);
+    if (!ready(log) || write(log->fd, line, (size_t)n) != n)
+        log->dropped++;
+}
+
+void log_at(struct log *log, enum log_level level, const char *format, ...)
+{
+    char message[LOG_LINE_MAX - 256];
+    va_list args;
+    if (level > log->level)
+        return;
+    if (log->dropped && ready(log)) {
+        (void)snprintf(message, sizeof(message), "%lu log lines lost: stderr was not read",
+                       log->dropped);
+        log->dropped = 0;
+        write_line(log, LOG_WARN, message);
+    }
+    va_start(args, format);
+    (void)vsnprintf(message, sizeof(message), format, args);
+    va_end(args);
+    write_line(log, level, message);
+}

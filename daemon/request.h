@@ -1,0 +1,99 @@
+/* One request on its way from a client (or the daemon itself) to a worker and back. */
+#ifndef DAEMON_REQUEST_H
+#define DAEMON_REQUEST_H
+
+#include "daemon/queue.h"
+#include "daemon/server.h"
+#include "proto/envelope.h"
+#include "proto/method.h"
+#include "proto/rpc.h"
+
+struct client;
+struct worker;
+
+enum request_state {
+    REQUEST_NEW,       /* being routed */
+    REQUEST_QUEUED,    /* in the queue: waits for a worker */
+    REQUEST_BLOCKED,   /* on a list of what it waits for: a thread, another request, any worker */
+    REQUEST_PREPARING, /* its worker is leased and unloads the thread first */
+    REQUEST_UNSENT,    /* its worker has enough unanswered ones */
+    REQUEST_SENT,
+};
+
+/* Called with the answer to a request of the daemon's own; answer NULL: there will be none. The
+ * request is freed afterwards. */
+typedef void request_done(struct worker *w, const struct envelope *answer, void *arg);
+
+struct request {
+    struct server *server;
+    enum request_state state;
+    struct client *client; /* NULL: the daemon's own, or its client has left */
+    struct list in_client;
+    const struct method *method;
+    char *id;        /* raw JSON, as the client wrote it */
+    char *thread_id; /* NULL: names none */
+    char *key;       /* processId of a command/exec; NULL: none */
+
+    /* The message. Borrowed while it is being routed, owned once it has to wait. */
+    struct slice line;
+    char *owned_line;
+    size_t id_at, id_len; /* where its id is in the line */
+
+    struct waiter waiter;
+    struct list node;      /* on the list of its state */
+    struct list followers; /* requests that must not overtake it */
+    struct worker *worker; /* where it is sent, or prepared, or waits to be sent */
+    unsigned slot;         /* at the worker, when sent */
+    uint64_t arrived_at;   /* ms */
+    uint64_t sent_at;      /* ms */
+    size_t told_position;  /* in the last pool/queued */
+    ev_timer timeout;      /* of the wait, or until it is tried again */
+    uint64_t timeout_ms;
+    unsigned tries; /* refused with "active writer" so often */
+
+    bool acquire; /* pool/acquire: granted, it is answered and not sent */
+    bool retry;   /* BLOCKED until its timer routes it again */
+    bool leased;  /* counted in its worker's lease as unanswered */
+    uint64_t turns_completed; /* of its thread, when it was sent */
+
+    request_done *done;
+    void *arg;
+};
+
+/* Of a client, for a line whose envelope was read. NULL when out of memory. */
+struct request *request_new(struct client *c, struct slice line, const struct envelope *e);
+
+/* Of the daemon's own. Takes `line` (a heap string as rpc_request makes with id 0) over, also on
+ * failure. NULL when out of memory. */
+struct request *request_new_internal(struct server *s, char *line, const char *method,
+                                     request_done *done, void *arg);
+
+/* Copies the line if it is borrowed. False when out of memory: then the request has been failed
+ * and is gone. */
+bool request_keep(struct request *r) CP_MUSTCHECK;
+
+/* Puts it on a list, BLOCKED, PREPARING or UNSENT. False as for request_keep. */
+bool request_park(struct request *r, enum request_state state, struct list *list) CP_MUSTCHECK;
+
+/* Takes it off whatever its state keeps it on; it is NEW again. */
+void request_unpark(struct request *r);
+
+/* Answers with a line (heap, taken over; NULL: out of memory, the client is dropped), then frees. */
+void request_answer(struct request *r, char *line);
+
+/* Answers with an error of the daemon's own, then frees. */
+void request_fail(struct request *r, int code, const char *format, ...) CP_PRINTF(3, 4);
+
+/* Answers with an error as Codex itself words it, then frees. */
+void request_refuse(struct request *r, int code, const char *format, ...) CP_PRINTF(3, 4);
+
+/* Frees it without an answer, off every list; its followers are routed again. */
+void request_free(struct request *r);
+
+/* The client has left: nobody is to be answered any more. */
+void request_orphan(struct request *r);
+
+/* It names a thread, and it is `id`. */
+bool request_names(const struct request *r, const char *id);
+
+#endif

@@ -1,0 +1,83 @@
+/* The daemon's state, in one place, passed down. */
+#ifndef DAEMON_SERVER_H
+#define DAEMON_SERVER_H
+
+#include "daemon/config.h"
+#include "daemon/hangup.h"
+#include "daemon/listener.h"
+#include "daemon/log.h"
+#include "daemon/notify.h"
+#include "daemon/queue.h"
+#include "daemon/thread.h"
+
+#include <ev.h>
+
+/* The last waits, for the percentiles in pool/status. */
+#define WAITS_KEPT 1024
+
+struct counters {
+    unsigned long clients, streams, queued, aborted, cancelled, timed_out, rejected;
+    unsigned long worker_starts, worker_exits, worker_replaced, dropped_messages, invalid_messages;
+    unsigned long waits;
+};
+
+enum server_phase {
+    SERVER_RUNNING,
+    SERVER_DRAINING, /* running turns may finish */
+    SERVER_STOPPING, /* workers are being stopped */
+};
+
+struct server {
+    struct ev_loop *loop;
+    struct config *config;
+    struct config_flags flags; /* applied again at each reload */
+    struct log log;
+    enum server_phase phase;
+    int exit_code;
+    uint64_t started_at; /* ms */
+
+    struct listener listener;
+    struct hangup hangup;
+    struct notify notify;
+
+    struct list clients;
+    size_t n_clients;
+    unsigned last_client_id;
+    struct list doomed;        /* clients that are gone, cleaned up before the loop sleeps */
+    struct list dirty_clients; /* with output to write before the loop sleeps */
+    struct list dirty_workers;
+
+    struct worker **workers; /* n_workers of them, ids from 1 */
+    size_t n_workers;
+    struct threads threads;
+    struct queue queue;
+    struct list unready;     /* requests that wait for any worker to be ready */
+    char *initialize_result; /* of the first worker that answered; NULL before */
+    char *start_failure;     /* why the last start failed; NULL after a success */
+
+    struct counters counters;
+    uint32_t waits_ms[WAITS_KEPT];
+
+    ev_prepare before_sleep;
+    ev_signal on_term, on_int, on_hup, on_child;
+    ev_timer drain_timer, position_timer, watchdog;
+};
+
+/* Milliseconds of the monotonic clock. */
+uint64_t now_ms(void);
+
+/* Creates everything and takes or binds the socket; starts no worker yet. 0, or a sysexits.h code
+ * with the reason logged. Owns config from then on. */
+int server_init(struct server *s, struct config *config, const struct config_flags *flags);
+void server_deinit(struct server *s);
+
+/* Runs until it is told to stop. Returns the exit code. */
+int server_run(struct server *s);
+
+/* SIGTERM: ends in phases (see enum server_phase); the second call does not wait. */
+void server_stop(struct server *s);
+
+/* Ends the loop once the last worker is gone. To be called when one has exited. */
+void server_check_stopped(struct server *s);
+
+#endif

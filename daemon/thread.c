@@ -1,0 +1,162 @@
+#include "daemon/thread.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#define BUCKETS_MIN 64
+
+/* FNV-1a, never 0, so that 0 marks a free place in the ring. */
+static uint64_t hash_of(struct slice id)
+{
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (size_t i = 0; i < id.n; i++)
+        h = (h ^ (unsigned char)id.p[i]) * UINT64_C(1099511628211);
+    return h ? h : 1;
+}
+
+static struct list *buckets_new(size_t n)
+{
+    struct list *buckets = calloc(n, sizeof(*buckets));
+    for (size_t i = 0; buckets && i < n; i++)
+        list_init(&buckets[i]);
+    return buckets;
+}
+
+int threads_init(struct threads *ts)
+{
+    *ts = (struct threads){.buckets = buckets_new(BUCKETS_MIN), .n_buckets = BUCKETS_MIN};
+    return ts->buckets ? 0 : -ENOMEM;
+}
+
+void threads_deinit(struct threads *ts)
+{
+    assert(ts->count == 0);
+    free(ts->buckets);
+    *ts = (struct threads){0};
+}
+
+static struct list *bucket_of(const struct threads *ts, struct slice id)
+{
+    return &ts->buckets[hash_of(id) % ts->n_buckets];
+}
+
+struct thread *threads_find(const struct threads *ts, struct slice id)
+{
+    if (!id.n)
+        return NULL;
+    list_for_each(it, bucket_of(ts, id)) {
+        struct thread *t = list_entry(it, struct thread, in_bucket);
+        if (slice_is(id, t->id))
+            return t;
+    }
+    return NULL;
+}
+
+/* Staying small is only slower, so a failed allocation is no failure. */
+static void grow(struct threads *ts)
+{
+    struct threads bigger = {.n_buckets = ts->n_buckets * 2};
+    bigger.buckets = buckets_new(bigger.n_buckets);
+    if (!bigger.buckets)
+        return;
+    for (size_t i = 0; i < ts->n_buckets; i++) {
+        list_for_each_safe(it, &ts->buckets[i]) {
+            struct thread *t = list_entry(it, struct thread, in_bucket);
+            list_remove(it);
+            list_append(bucket_of(&bigger, slice_str(t->id)), it);
+        }
+    }
+    free(ts->buckets);
+    ts->buckets = bigger.buckets;
+    ts->n_buckets = bigger.n_buckets;
+}
+
+struct thread *threads_add(struct threads *ts, struct slice id, struct worker *owner,
+                           struct list *loaded)
+{
+    assert(!threads_find(ts, id));
+    struct thread *t = calloc(1, sizeof(*t) + id.n + 1);
+    if (!t)
+        return NULL;
+    memcpy(t->id, id.p, id.n);
+    t->owner = owner;
+    list_init(&t->in_client);
+    list_init(&t->blocked);
+    if (ts->count >= ts->n_buckets)
+        grow(ts);
+    list_append(bucket_of(ts, id), &t->in_bucket);
+    list_append(loaded, &t->in_owner);
+    ts->count++;
+    return t;
+}
+
+void threads_remove(struct threads *ts, struct thread *t, struct list *loaded)
+{
+    assert(list_empty(&t->blocked) && !t->opening);
+    list_for_each(it, loaded) {
+        struct thread *child = list_entry(it, struct thread, in_owner);
+        if (child->parent == t)
+            child->parent = t->parent;
+    }
+    list_remove(&t->in_bucket);
+    list_remove(&t->in_owner);
+    list_remove(&t->in_client);
+    ts->count--;
+    free(t->turn_id);
+    free(t);
+}
+
+void thread_subscribe(struct thread *t, struct client *c, struct list *subscribed)
+{
+    list_remove(&t->in_client);
+    t->subscriber = c;
+    if (c)
+        list_append(subscribed, &t->in_client);
+}
+
+bool thread_busy(const struct thread *t)
+{
+    return t->active || t->running > 0 || t->promised;
+}
+
+bool thread_descends(const struct thread *t, const struct thread *of)
+{
+    while (t && t != of)
+        t = t->parent;
+    return t != NULL;
+}
+
+void thread_set_turn(struct thread *t, struct slice turn_id)
+{
+    if (t->turn_id && slice_is(turn_id, t->turn_id))
+        return;
+    free(t->turn_id);
+    t->turn_id = turn_id.n ? slice_dup(turn_id) : NULL;
+}
+
+void closed_add(struct closed_ring *ring, struct slice id)
+{
+    ring->hash[ring->next] = hash_of(id);
+    ring->next = (ring->next + 1) % CLOSED_KEPT;
+}
+
+static size_t closed_find(const struct closed_ring *ring, struct slice id)
+{
+    uint64_t h = hash_of(id);
+    size_t i = 0;
+    while (i < CLOSED_KEPT && ring->hash[i] != h)
+        i++;
+    return i;
+}
+
+bool closed_has(const struct closed_ring *ring, struct slice id)
+{
+    return closed_find(ring, id) < CLOSED_KEPT;
+}
+
+void closed_remove(struct closed_ring *ring, struct slice id)
+{
+    size_t i;
+    while ((i = closed_find(ring, id)) < CLOSED_KEPT)
+        ring->hash[i] = 0;
+}

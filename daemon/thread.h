@@ -1,0 +1,87 @@
+/* Codex threads that a worker has loaded: who owns each, who listens, what runs on it.
+ *
+ * Pure: knows no loop. What Codex says is the truth; this is where it is written down. */
+#ifndef DAEMON_THREAD_H
+#define DAEMON_THREAD_H
+
+#include "proto/list.h"
+
+struct client;
+struct request;
+struct worker;
+
+struct thread {
+    struct list in_bucket;
+    struct worker *owner; /* never NULL: a thread that nobody has loaded has no entry */
+    struct list in_owner;
+    struct client *subscriber; /* NULL: nobody */
+    struct list in_client;
+    struct thread *parent;   /* of a sub-agent, on the same worker */
+    struct request *opening; /* the thread/resume that is sent and not answered */
+    struct list blocked;     /* requests that wait until it is closed */
+
+    bool ephemeral;
+    bool persisted;     /* has a rollout file, so closing it loses nothing */
+    bool active;        /* by thread/status/changed */
+    unsigned running;   /* turns started and not completed */
+    bool goal_active;   /* starts turns by itself */
+    size_t queued;      /* items that may start a turn by themselves */
+    uint64_t promised;  /* when a turn was promised that has not started, in ms; 0: none */
+    uint64_t completed; /* turns completed so far */
+
+    bool unsubscribed;     /* we said thread/unsubscribe; thread/closed is due */
+    bool evicting;         /* by ourselves: interrupted, and asked again until it is closed */
+    uint64_t evict_since;  /* ms */
+    uint64_t evict_asked;  /* ms, the last try */
+    uint64_t turn_since;   /* ms, of the turn that runs */
+    uint64_t last_event;   /* ms */
+    bool turn_interrupted; /* by a limit of ours: once is enough */
+    char *turn_id;         /* of the running turn, or of the last; NULL before the first */
+    char id[];
+};
+
+struct threads {
+    struct list *buckets;
+    size_t n_buckets, count;
+};
+
+/* 0 or -ENOMEM. */
+int threads_init(struct threads *ts) CP_MUSTCHECK;
+/* Asserts that there are none left. */
+void threads_deinit(struct threads *ts);
+
+/* NULL where nobody has it loaded. */
+struct thread *threads_find(const struct threads *ts, struct slice id);
+
+/* A new entry; NULL when out of memory. `loaded` is the owner's list. */
+struct thread *threads_add(struct threads *ts, struct slice id, struct worker *owner,
+                           struct list *loaded);
+
+/* Forgets and frees it; its sub-agents go to its parent. `loaded` is the owner's list. Nothing may be
+ * blocked on it, and `opening` must be NULL. */
+void threads_remove(struct threads *ts, struct thread *t, struct list *loaded);
+
+/* NULL for nobody; `subscribed` is the client's list. */
+void thread_subscribe(struct thread *t, struct client *c, struct list *subscribed);
+
+/* Something runs or is promised to. */
+bool thread_busy(const struct thread *t);
+
+/* `t` is `of` or one of its sub-agents, at any depth. */
+bool thread_descends(const struct thread *t, const struct thread *of);
+
+/* Remembers the id of the turn that runs. A failed allocation leaves none. */
+void thread_set_turn(struct thread *t, struct slice turn_id);
+
+/* The last ids that a worker closed: what it still says of them is nobody's. */
+#define CLOSED_KEPT 4096
+struct closed_ring {
+    uint64_t hash[CLOSED_KEPT];
+    size_t next;
+};
+
+void closed_add(struct closed_ring *ring, struct slice id);
+bool closed_has(const struct closed_ring *ring, struct slice id);
+void closed_remove(struct closed_ring *ring, struct slice id);
+
+#endif

@@ -1,0 +1,147 @@
+/* One place in the pool: a `codex app-server` child, its pipes and its state. */
+#ifndef DAEMON_WORKER_H
+#define DAEMON_WORKER_H
+
+#include "daemon/queue.h"
+#include "daemon/server.h"
+#include "daemon/spawn.h"
+#include "daemon/thread.h"
+#include "proto/envelope.h"
+#include "proto/linebuf.h"
+#include "proto/outbuf.h"
+
+struct client;
+struct request;
+
+enum worker_state {
+    WORKER_DOWN,     /* no process */
+    WORKER_STARTING, /* until initialize is answered */
+    WORKER_IDLE,
+    WORKER_BUSY,     /* leased */
+    WORKER_ABORTING, /* being cleaned up after a client that left */
+    WORKER_STOPPING, /* its stdin is closed; signals follow */
+};
+
+/* Codex drops requests that come in bursts of more than about 150 (measured on 0.169). */
+#define WORKER_WINDOW 100
+/* The daemon's own requests may go beyond that, so that an abort does not wait for anybody. */
+#define WORKER_SLOTS 128
+
+#define STDERR_LINES 8
+
+/* One client's exclusive hold of a worker. */
+struct lease {
+    struct client *holder; /* NULL: none */
+    struct list in_client;
+    bool acquired;       /* by pool/acquire: until it is given back */
+    bool pinned;         /* until the client leaves */
+    unsigned unanswered; /* the holder's stream requests here */
+    uint64_t opened_at;  /* a thread was opened and no turn has started since, in ms; 0: no */
+    uint64_t since;      /* ms */
+};
+
+struct worker {
+    struct server *server;
+    unsigned id; /* from 1 */
+    enum worker_state state;
+    char *path, *version; /* NULL where not known */
+    struct binary binary;
+    pid_t pid; /* 0: no process */
+    char *mark;
+    unsigned starts;
+
+    int stdin_fd, stdout_fd, stderr_fd, exec_fd;
+    struct linebuf out, err;
+    struct outbuf in;
+    ev_io out_watch, in_watch, err_watch, exec_watch;
+    struct list in_dirty;
+    struct list stuck;   /* clients that are not read from because of it */
+    bool out_held;       /* its output is not read: the lease's holder does not take it */
+    char *stderr_tail[STDERR_LINES];
+    unsigned stderr_next;
+
+    struct request *slots[WORKER_SLOTS];
+    unsigned in_flight;
+    uint64_t sends;
+    struct list unsent;    /* requests beyond the window */
+    struct list preparing; /* requests whose thread is being unloaded first */
+
+    struct lane lane;    /* those who wait for this worker */
+    struct list threads; /* it has loaded */
+    struct closed_ring *closed;
+    struct lease lease;
+
+    ev_timer timer; /* of the state: start, idle, abort, stop, backoff */
+    ev_timer hold;  /* until a lease that waits for a turn is taken away */
+    ev_timer evict; /* until the threads to be closed are asked again */
+    ev_timer limit; /* until a turn has run too long */
+
+    uint64_t started_at, ready_at, last_heard, idle_since; /* ms; 0: not */
+    unsigned long streams, restarts;
+    unsigned failures; /* in a row, for the backoff */
+    char *start_error; /* why the start in progress fails */
+    bool start_failed; /* the last start did */
+    char *stop_reason; /* told to those who lose something by it */
+    bool replace;      /* start again at once when it has exited */
+    bool retire;       /* to be replaced when idle and nobody subscribes to a thread there */
+    bool exited;       /* its status is known; what is left in its pipes is being read */
+    bool unloads;      /* has been seen to close a thread: this Codex lets go */
+    bool probing;      /* asked whether it is alive */
+    bool verifying;    /* asked what is still loaded */
+    bool exec_failed;
+    int exec_errno;
+};
+
+struct worker *worker_new(struct server *s, unsigned id);
+void worker_free(struct worker *w);
+
+const char *worker_state_name(enum worker_state state);
+
+/* The one place where a worker changes its state: keeps its timer. */
+void worker_set_state(struct worker *w, enum worker_state state);
+
+/* Has answered initialize and is not being stopped. */
+bool worker_ready(const struct worker *w);
+
+/* From DOWN. Failure to start is reported like an exit. */
+void worker_start(struct worker *w);
+
+/* Ends the process in steps; everybody concerned is told at once, with the reason. `replace`: start
+ * again at once when it is gone. */
+void worker_stop(struct worker *w, bool replace, const char *reason);
+
+/* The last step of stopping, at once. */
+void worker_kill(struct worker *w);
+
+/* Sends, or keeps it for later where the window is full. The request is the worker's from then on;
+ * it may be gone afterwards (out of memory). */
+void worker_send(struct worker *w, struct request *r);
+
+/* Sends a request of the daemon's own; done may be NULL. */
+void worker_ask(struct worker *w, const char *method, cJSON *params, void (*done)(struct worker *, const struct envelope *, void *),
+                void *arg);
+
+/* Sends a line that is no request. */
+void worker_send_line(struct worker *w, struct slice line);
+/* The same with other bytes in place of line[at, at+len). */
+void worker_send_spliced(struct worker *w, struct slice line, size_t at, size_t len,
+                         struct slice instead);
+
+/* Takes the request that an answer's id belongs to out of its slot; NULL if there is none. */
+struct request *worker_take_answered(struct worker *w, struct slice id);
+
+/* Frees a slot: its request is no longer expected to be answered. */
+void worker_forget(struct worker *w, struct request *r);
+
+/* Reads its output, or does not, as the holder of its lease can take it. */
+void worker_update_reading(struct worker *w);
+
+void worker_flush(struct worker *w);
+
+/* Its process has ended, with waitpid's status. */
+void worker_on_exit(struct worker *w, int status);
+
+/* The last lines of its stderr, joined; a heap string or NULL. */
+char *worker_stderr(const struct worker *w);
+
+#endif

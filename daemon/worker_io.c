@@ -1,0 +1,363 @@
+#include "daemon/worker_io.h"
+
+#include "daemon/client.h"
+#include "daemon/request.h"
+#include "daemon/router.h"
+#include "proto/rpc.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+
+#define STDERR_LINE_MAX 512
+/* Above this much unwritten input its clients are not read from; below half of it they are again. */
+#define INPUT_HIGH ((size_t)1024 * 1024)
+
+/* Ids that a worker sees: the slot in the low bits, a count above, so that a late answer to a
+ * request that was given up cannot be taken for the answer to the slot's next one. */
+#define SLOT_BITS 7
+static_assert(1u << SLOT_BITS == WORKER_SLOTS, "slots fit their bits");
+
+static void on_output(struct ev_loop *loop, ev_io *watch, int revents);
+static void on_input(struct ev_loop *loop, ev_io *watch, int revents);
+static void on_stderr(struct ev_loop *loop, ev_io *watch, int revents);
+static void on_exec(struct ev_loop *loop, ev_io *watch, int revents);
+
+void worker_io_init(struct worker *w)
+{
+    ev_init(&w->out_watch, on_output);
+    ev_init(&w->in_watch, on_input);
+    ev_init(&w->err_watch, on_stderr);
+    ev_init(&w->exec_watch, on_exec);
+}
+
+void worker_io_open(struct worker *w, const struct spawned *child)
+{
+    struct ev_loop *loop = w->server->loop;
+    w->stdin_fd = child->stdin_fd;
+    w->stdout_fd = child->stdout_fd;
+    w->stderr_fd = child->stderr_fd;
+    w->exec_fd = child->exec_fd;
+    linebuf_init(&w->out, (size_t)w->server->config->max_message_bytes);
+    linebuf_init(&w->err, STDERR_LINE_MAX);
+    outbuf_init(&w->in);
+    ev_io_set(&w->out_watch, w->stdout_fd, EV_READ);
+    ev_io_set(&w->in_watch, w->stdin_fd, EV_WRITE);
+    ev_io_set(&w->err_watch, w->stderr_fd, EV_READ);
+    ev_io_set(&w->exec_watch, w->exec_fd, EV_READ);
+    ev_io_start(loop, &w->out_watch);
+    ev_io_start(loop, &w->err_watch);
+    ev_io_start(loop, &w->exec_watch);
+}
+
+static void resume_stuck(struct worker *w)
+{
+    list_for_each_safe(it, &w->stuck) {
+        struct client *c = list_entry(it, struct client, in_stuck);
+        list_remove(it);
+        client_resume(c, CLIENT_PAUSE_WORKER);
+    }
+}
+
+void worker_io_close_stdin(struct worker *w)
+{
+    ev_io_stop(w->server->loop, &w->in_watch);
+    w->stdin_fd = cp_close(w->stdin_fd);
+    outbuf_deinit(&w->in);
+    list_remove(&w->in_dirty);
+    resume_stuck(w);
+}
+
+void worker_io_close(struct worker *w)
+{
+    struct ev_loop *loop = w->server->loop;
+    worker_io_close_stdin(w);
+    ev_io_stop(loop, &w->out_watch);
+    ev_io_stop(loop, &w->err_watch);
+    ev_io_stop(loop, &w->exec_watch);
+    w->stdout_fd = cp_close(w->stdout_fd);
+    w->stderr_fd = cp_close(w->stderr_fd);
+    w->exec_fd = cp_close(w->exec_fd);
+    linebuf_deinit(&w->out);
+    linebuf_deinit(&w->err);
+    w->out_held = false;
+}
+
+/* Hands every whole line on. False when the output can no longer be understood. */
+static bool take_lines(struct worker *w)
+{
+    struct slice line;
+    int r;
+    while ((r = linebuf_next(&w->out, &line)) == LINEBUF_OK)
+        if (line.n)
+            router_worker_line(w, line);
+    return r != LINEBUF_TOO_LONG;
+}
+
+static void on_output(struct ev_loop *loop, ev_io *watch, int revents)
+{
+    struct worker *w = container_of(watch, struct worker, out_watch);
+    (void)revents;
+    int r = linebuf_read(&w->out, w->stdout_fd);
+    if (r == LINEBUF_AGAIN || r == -ENOMEM)
+        return;
+    if (r != LINEBUF_OK) {
+        /* Its end is known by its exit. One that closes its output and lives on is of no use. */
+        ev_io_stop(loop, watch);
+        if (!w->exited && worker_ready(w))
+            worker_stop(w, true, "closed its output");
+        return;
+    }
+    w->last_heard = now_ms();
+    if (!take_lines(w))
+        worker_stop(w, true, "wrote a line longer than maxMessageBytes");
+}
+
+static void keep_stderr_line(struct worker *w, struct slice line)
+{
+    char *copy = slice_dup(line);
+    if (!copy)
+        return;
+    log_debug(&w->server->log, "worker %u stderr: %s", w->id, copy);
+    free(w->stderr_tail[w->stderr_next]);
+    w->stderr_tail[w->stderr_next] = copy;
+    w->stderr_next = (w->stderr_next + 1) % STDERR_LINES;
+}
+
+static void take_stderr(struct worker *w)
+{
+    struct slice line;
+    int r;
+    while ((r = linebuf_next(&w->err, &line)) == LINEBUF_OK)
+        if (line.n)
+            keep_stderr_line(w, line);
+    if (r == LINEBUF_TOO_LONG) {
+        struct slice rest = linebuf_rest(&w->err);
+        keep_stderr_line(w, (struct slice){rest.p, STDERR_LINE_MAX});
+        linebuf_deinit(&w->err);
+        linebuf_init(&w->err, STDERR_LINE_MAX);
+    }
+}
+
+static void on_stderr(struct ev_loop *loop, ev_io *watch, int revents)
+{
+    struct worker *w = container_of(watch, struct worker, err_watch);
+    (void)revents;
+    int r = linebuf_read(&w->err, w->stderr_fd);
+    if (r == LINEBUF_OK)
+        take_stderr(w);
+    else if (r != LINEBUF_AGAIN && r != -ENOMEM)
+        ev_io_stop(loop, watch);
+}
+
+static void read_exec_error(struct worker *w)
+{
+    int error;
+    if (w->exec_fd >= 0 && read(w->exec_fd, &error, sizeof(error)) == sizeof(error)) {
+        w->exec_failed = true;
+        w->exec_errno = error;
+    }
+}
+
+static void on_exec(struct ev_loop *loop, ev_io *watch, int revents)
+{
+    struct worker *w = container_of(watch, struct worker, exec_watch);
+    (void)revents;
+    ev_io_stop(loop, watch);
+    read_exec_error(w);
+    w->exec_fd = cp_close(w->exec_fd);
+}
+
+void worker_io_drain(struct worker *w)
+{
+    if (w->stdout_fd < 0)
+        return;
+    read_exec_error(w);
+    while (linebuf_read(&w->err, w->stderr_fd) == LINEBUF_OK)
+        take_stderr(w);
+    struct slice rest = linebuf_rest(&w->err);
+    if (rest.n)
+        keep_stderr_line(w, rest);
+    while (linebuf_read(&w->out, w->stdout_fd) == LINEBUF_OK)
+        if (!take_lines(w))
+            break;
+}
+
+void worker_update_reading(struct worker *w)
+{
+    struct client *holder = w->lease.holder;
+    bool hold = holder && client_backlogged(holder) && !holder->doomed;
+    if (w->stdout_fd < 0 || hold == w->out_held)
+        return;
+    w->out_held = hold;
+    if (hold)
+        ev_io_stop(w->server->loop, &w->out_watch);
+    else if (!w->exited)
+        ev_io_start(w->server->loop, &w->out_watch);
+}
+
+static void mark_dirty(struct worker *w)
+{
+    if (list_empty(&w->in_dirty))
+        list_append(&w->server->dirty_workers, &w->in_dirty);
+}
+
+void worker_send_spliced(struct worker *w, struct slice line, size_t at, size_t len,
+                         struct slice instead)
+{
+    if (w->stdin_fd < 0)
+        return;
+    if (outbuf_reserve(&w->in, line.n - len + instead.n + 1) < 0) {
+        log_error(&w->server->log, "worker %u: out of memory for a line of %zu bytes", w->id,
+                  line.n);
+        return;
+    }
+    outbuf_put(&w->in, (struct slice){line.p, at});
+    outbuf_put(&w->in, instead);
+    outbuf_put(&w->in, (struct slice){line.p + at + len, line.n - at - len});
+    outbuf_put(&w->in, SLICE("\n"));
+    mark_dirty(w);
+}
+
+void worker_send_line(struct worker *w, struct slice line)
+{
+    worker_send_spliced(w, line, line.n, 0, SLICE_NULL);
+}
+
+static unsigned free_slot(const struct worker *w)
+{
+    unsigned i = 0;
+    while (i < WORKER_SLOTS && w->slots[i])
+        i++;
+    return i;
+}
+
+/* Whether one more may be unanswered; the daemon's own requests have some room of theirs. */
+static bool window_open(const struct worker *w, const struct request *r)
+{
+    return w->in_flight < (r->done || !r->client ? WORKER_SLOTS : WORKER_WINDOW);
+}
+
+static void stop_reading_sender(struct worker *w, struct client *c)
+{
+    if (!c || outbuf_len(&w->in) < INPUT_HIGH || !list_empty(&c->in_stuck))
+        return;
+    list_append(&w->stuck, &c->in_stuck);
+    client_pause(c, CLIENT_PAUSE_WORKER);
+}
+
+static void send_now(struct worker *w, struct request *r)
+{
+    char id[32];
+    if (outbuf_reserve(&w->in, r->line.n + sizeof(id) + 1) < 0) {
+        request_fail(r, RPC_INTERNAL, "Out of memory for a request of %zu bytes.", r->line.n);
+        return;
+    }
+    r->slot = free_slot(w);
+    assert(r->slot < WORKER_SLOTS);
+    r->state = REQUEST_SENT;
+    r->worker = w;
+    r->sent_at = now_ms();
+    w->slots[r->slot] = r;
+    w->in_flight++;
+    int n = snprintf(id, sizeof(id), "%llu",
+                     (unsigned long long)(++w->sends << SLOT_BITS | r->slot));
+    r->worker_id = w->sends << SLOT_BITS | r->slot;
+    worker_send_spliced(w, r->line, r->id_at, r->id_len, (struct slice){id, (size_t)n});
+    stop_reading_sender(w, r->client);
+    if (r->client && r->owned_line)
+        client_unhold(r->client, r->line.n);
+    if (!(r->method->flags & (METHOD_RESUME | METHOD_ENDS))) {
+        free(r->owned_line);
+        r->owned_line = NULL;
+    }
+}
+
+void worker_send(struct worker *w, struct request *r)
+{
+    if (w->stdin_fd < 0) {
+        request_fail(r, RPC_WORKER_LOST, "Worker exited (%s)",
+                     w->stop_reason ? w->stop_reason : "it is being stopped");
+        return;
+    }
+    if (list_empty(&w->unsent) && window_open(w, r)) {
+        send_now(w, r);
+    } else if (request_park(r, REQUEST_UNSENT, &w->unsent)) {
+        r->worker = w;
+        if (!r->client || r->done) {
+            /* The daemon's own go first: they end things. */
+            list_remove(&r->node);
+            list_append(w->unsent.next, &r->node);
+        }
+    }
+}
+
+/* A slot has become free. */
+static void send_more(struct worker *w)
+{
+    struct request *r;
+    while ((r = list_first(&w->unsent, struct request, node)) && window_open(w, r)) {
+        request_unpark(r);
+        send_now(w, r);
+    }
+}
+
+void worker_ask(struct worker *w, const char *method, cJSON *params,
+                void (*done)(struct worker *, const struct envelope *, void *), void *arg)
+{
+    char *line = rpc_request(SLICE("0"), method, params);
+    struct request *r = line ? request_new_internal(w->server, line, method, done, arg) : NULL;
+    if (r)
+        worker_send(w, r);
+    else
+        log_error(&w->server->log, "worker %u: out of memory for %s", w->id, method);
+}
+
+void worker_forget(struct worker *w, struct request *r)
+{
+    assert(w->slots[r->slot] == r);
+    w->slots[r->slot] = NULL;
+    w->in_flight--;
+    r->worker = NULL;
+    r->state = REQUEST_NEW;
+}
+
+struct request *worker_take_answered(struct worker *w, struct slice id)
+{
+    char digits[24] = {0};
+    if (!id.n || id.n >= sizeof(digits) || id.p[0] == '"')
+        return NULL;
+    memcpy(digits, id.p, id.n);
+    unsigned long long value = strtoull(digits, NULL, 10);
+    struct request *r = w->slots[value % WORKER_SLOTS];
+    if (!r || r->worker_id != value)
+        return NULL;
+    worker_forget(w, r);
+    send_more(w);
+    return r;
+}
+
+void worker_flush(struct worker *w)
+{
+    list_remove(&w->in_dirty);
+    if (w->stdin_fd < 0)
+        return;
+    int r = outbuf_flush(&w->in, w->stdin_fd);
+    if (r == OUTBUF_LEFT) {
+        ev_io_start(w->server->loop, &w->in_watch);
+    } else {
+        ev_io_stop(w->server->loop, &w->in_watch);
+        /* A closed pipe is an exit on its way; the rest is lost with it. */
+        if (r < 0)
+            outbuf_deinit(&w->in);
+    }
+    if (outbuf_len(&w->in) < INPUT_HIGH / 2)
+        resume_stuck(w);
+}
+
+static void on_input(struct ev_loop *loop, ev_io *watch, int revents)
+{
+    (void)loop;
+    (void)revents;
+    worker_flush(container_of(watch, struct worker, in_watch));
+}

@@ -1,0 +1,47 @@
+/* Bytes that arrive in pieces, taken out as lines. */
+#ifndef PROTO_LINEBUF_H
+#define PROTO_LINEBUF_H
+
+#include "proto/base.h"
+
+struct linebuf {
+    char *data;
+    size_t cap;
+    size_t begin;   /* first byte not yet taken as a line */
+    size_t scanned; /* no newline in [begin, scanned) */
+    size_t end;     /* one past the last byte read */
+    bool filled;    /* the last read took all the room there was */
+    size_t max_line_bytes;
+};
+
+enum {
+    LINEBUF_OK = 0,
+    LINEBUF_NONE = 1,     /* no whole line yet */
+    LINEBUF_TOO_LONG = 2, /* the line in progress is longer than max_line_bytes */
+    LINEBUF_EOF = 3,
+    LINEBUF_AGAIN = 4, /* nothing to read now */
+};
+
+/* Allocates nothing yet. A line may have max_line_bytes bytes, its newline not counted. */
+void linebuf_init(struct linebuf *lb, size_t max_line_bytes);
+void linebuf_deinit(struct linebuf *lb);
+
+/* Reads once from a descriptor (blocking or not, EINTR is retried).
+ * Returns LINEBUF_OK, LINEBUF_AGAIN, LINEBUF_EOF or -errno; -ENOMEM loses nothing.
+ * Invalidates every line taken before. */
+int linebuf_read(struct linebuf *lb, int fd) CP_MUSTCHECK;
+
+/* Appends bytes as if they had been read. 0 or -ENOMEM. */
+int linebuf_push(struct linebuf *lb, const void *bytes, size_t n) CP_MUSTCHECK;
+
+/* Takes the next line, without its "\n" or "\r\n"; *line is borrowed until the next read or push.
+ * Returns LINEBUF_OK, LINEBUF_NONE or LINEBUF_TOO_LONG. */
+int linebuf_next(struct linebuf *lb, struct slice *line) CP_MUSTCHECK;
+
+/* Bytes read and not taken. */
+size_t linebuf_pending(const struct linebuf *lb);
+
+/* What is left without a newline at the end of input; borrowed as above. */
+struct slice linebuf_rest(const struct linebuf *lb);
+
+#endif

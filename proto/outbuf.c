@@ -1,0 +1,87 @@
+#include "proto/outbuf.h"
+
+#include <errno.h>
+
+#define OUTBUF_MIN ((size_t)4 * 1024)
+/* An emptied buffer larger than this is given back to the system. */
+#define OUTBUF_KEEP ((size_t)64 * 1024)
+
+void outbuf_init(struct outbuf *ob)
+{
+    *ob = (struct outbuf){0};
+}
+
+void outbuf_deinit(struct outbuf *ob)
+{
+    free(ob->data);
+    *ob = (struct outbuf){0};
+}
+
+int outbuf_reserve(struct outbuf *ob, size_t n)
+{
+    if (ob->cap - ob->end >= n)
+        return 0;
+    size_t len = outbuf_len(ob);
+    /* Moving is worth it only where what is written is at least as much as what is left. */
+    if (ob->begin >= len && ob->cap - len >= n) {
+        if (len)
+            memmove(ob->data, ob->data + ob->begin, len);
+        ob->begin = 0;
+        ob->end = len;
+        return 0;
+    }
+    if (n > SIZE_MAX / 4 || len > SIZE_MAX / 4)
+        return -ENOMEM;
+    size_t cap = ob->cap ? ob->cap : OUTBUF_MIN;
+    while (cap - len < n)
+        cap *= 2;
+    char *data = malloc(cap);
+    if (!data)
+        return -ENOMEM;
+    if (len)
+        memcpy(data, ob->data + ob->begin, len);
+    free(ob->data);
+    *ob = (struct outbuf){.data = data, .cap = cap, .begin = 0, .end = len};
+    return 0;
+}
+
+void outbuf_put(struct outbuf *ob, struct slice bytes)
+{
+    if (!bytes.n)
+        return;
+    memcpy(ob->data + ob->end, bytes.p, bytes.n);
+    ob->end += bytes.n;
+}
+
+int outbuf_line(struct outbuf *ob, struct slice bytes)
+{
+    int r = outbuf_reserve(ob, bytes.n + 1);
+    if (r < 0)
+        return r;
+    outbuf_put(ob, bytes);
+    outbuf_put(ob, SLICE("\n"));
+    return 0;
+}
+
+int outbuf_flush(struct outbuf *ob, int fd)
+{
+    while (ob->begin < ob->end) {
+        ssize_t n = write(fd, ob->data + ob->begin, ob->end - ob->begin);
+        if (n >= 0) {
+            ob->begin += (size_t)n;
+            continue;
+        }
+        if (errno == EINTR)
+            continue;
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            return OUTBUF_LEFT;
+        return -errno;
+    }
+    ob->begin = ob->end = 0;
+    if (ob->cap > OUTBUF_KEEP) {
+        free(ob->data);
+        ob->data = NULL;
+        ob->cap = 0;
+    }
+    return OUTBUF_EMPTY;
+}

@@ -1,0 +1,129 @@
+#include "proto/rpc.h"
+
+#include <stdio.h>
+
+static const struct {
+    int code;
+    const char *reason;
+    bool retryable;
+} reasons[] = {
+    {RPC_PARSE, "parse", false},
+    {RPC_QUEUE_FULL, "queueFull", true},
+    {RPC_ACQUIRE_TIMEOUT, "acquireTimeout", true},
+    {RPC_ABORTED, "aborted", false},
+    {RPC_SHUTDOWN, "shutdown", true},
+    {RPC_WORKER_LOST, "workerLost", false},
+    {RPC_FORBIDDEN, "forbidden", false},
+    {RPC_WORKER_START, "workerStart", false},
+    {RPC_MESSAGE_TOO_LARGE, "messageTooLarge", false},
+    {RPC_INTERNAL, "internal", false},
+};
+
+const char *rpc_reason(int code)
+{
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+        if (reasons[i].code == code)
+            return reasons[i].reason;
+    return "invalidRequest";
+}
+
+bool rpc_retryable(int code)
+{
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+        if (reasons[i].code == code)
+            return reasons[i].retryable;
+    return false;
+}
+
+/* PREFIX ID MIDDLE BODY } */
+static char *join(const char *prefix, struct slice id, const char *middle, struct slice body)
+{
+    if (!id.p)
+        id = SLICE("null");
+    size_t n = strlen(prefix) + id.n + strlen(middle) + body.n + 2;
+    char *line = malloc(n);
+    if (!line)
+        return NULL;
+    (void)snprintf(line, n, "%s%.*s%s%.*s}", prefix, (int)id.n, id.p, middle, (int)body.n, body.p);
+    return line;
+}
+
+/* The tree's text, the tree being consumed; "{}" for none. NULL when out of memory. */
+static char *print(cJSON *tree)
+{
+    if (!tree)
+        return strdup("{}");
+    char *text = cJSON_PrintUnformatted(tree);
+    cJSON_Delete(tree);
+    return text;
+}
+
+static char *join_tree(const char *prefix, struct slice id, const char *middle, cJSON *tree)
+{
+    _cleanup_free_ char *body = print(tree);
+    return body ? join(prefix, id, middle, slice_str(body)) : NULL;
+}
+
+char *rpc_request(struct slice id, const char *method, cJSON *params)
+{
+    cJSON *text = cJSON_CreateString(method);
+    _cleanup_free_ char *name = text ? print(text) : NULL;
+    _cleanup_free_ char *middle = NULL;
+    if (!name || asprintf(&middle, ",\"method\":%s,\"params\":", name) < 0) {
+        middle = NULL;
+        cJSON_Delete(params);
+        return NULL;
+    }
+    return join_tree("{\"id\":", id, middle, params);
+}
+
+char *rpc_notification(const char *method, cJSON *params)
+{
+    return join_tree("{\"method\":\"", slice_str(method), "\",\"params\":", params);
+}
+
+char *rpc_result(struct slice id, cJSON *result)
+{
+    return join_tree("{\"id\":", id, ",\"result\":", result);
+}
+
+char *rpc_result_raw(struct slice id, struct slice result)
+{
+    return join("{\"id\":", id, ",\"result\":", result);
+}
+
+char *rpc_refusal(struct slice id, int code, const char *message)
+{
+    cJSON *error = cJSON_CreateObject();
+    if (!error || !cJSON_AddNumberToObject(error, "code", code) ||
+        !cJSON_AddStringToObject(error, "message", message)) {
+        cJSON_Delete(error);
+        return NULL;
+    }
+    return join_tree("{\"id\":", id, ",\"error\":", error);
+}
+
+/* Adds what every error of the daemon's own says of itself. */
+static bool describe(cJSON *data, int code)
+{
+    bool ok = cJSON_AddStringToObject(data, "reason", rpc_reason(code)) &&
+              cJSON_AddBoolToObject(data, "retryable", rpc_retryable(code));
+    /* The one thing that the SDKs' retry helpers look at. */
+    if (ok && rpc_retryable(code))
+        ok = cJSON_AddStringToObject(data, "codex_error_info", "server_overloaded");
+    return ok;
+}
+
+char *rpc_error(struct slice id, int code, const char *message, cJSON *more)
+{
+    cJSON *error = cJSON_CreateObject();
+    cJSON *data = more ? more : cJSON_CreateObject();
+    if (!error || !data || !describe(data, code) || !cJSON_AddNumberToObject(error, "code", code) ||
+        !cJSON_AddStringToObject(error, "message", message) ||
+        !cJSON_AddItemToObject(error, "data", data)) {
+        cJSON_Delete(data);
+        cJSON_Delete(error);
+        return NULL;
+    }
+    return join_tree("{\"id\":", id, ",\"error\":", error);
+}

@@ -1,0 +1,54 @@
+/* The messages that are written, not passed on: lines of JSON without their newline.
+ *
+ * Every function returns a heap string, the caller's to free, or NULL when out of memory. Trees
+ * that are handed in are consumed, also on failure. */
+#ifndef PROTO_RPC_H
+#define PROTO_RPC_H
+
+#include "proto/base.h"
+
+#include <cjson/cJSON.h>
+
+enum rpc_code {
+    RPC_PARSE = -32700,
+    RPC_INVALID_REQUEST = -32600,
+    RPC_METHOD_NOT_FOUND = -32601,
+    RPC_INVALID_PARAMS = -32602,
+    RPC_INTERNAL = -32603,
+    RPC_QUEUE_FULL = -32001, /* Codex's own code and text for overload */
+    RPC_ACQUIRE_TIMEOUT = -32010,
+    RPC_ABORTED = -32011,
+    RPC_SHUTDOWN = -32012,
+    RPC_WORKER_LOST = -32013,
+    RPC_FORBIDDEN = -32014,
+    RPC_WORKER_START = -32015,
+    RPC_MESSAGE_TOO_LARGE = -32016,
+};
+
+/* {"id":ID,"method":METHOD,"params":PARAMS}; id is raw JSON, method any text, params may be NULL
+ * ({}). */
+char *rpc_request(struct slice id, const char *method, cJSON *params);
+
+/* {"method":METHOD,"params":PARAMS}; method must need no escapes. */
+char *rpc_notification(const char *method, cJSON *params);
+
+/* {"id":ID,"result":RESULT}; result NULL is {}. */
+char *rpc_result(struct slice id, cJSON *result);
+
+/* {"id":ID,"result":RAW} with the result's bytes as they are. */
+char *rpc_result_raw(struct slice id, struct slice result);
+
+/* {"id":ID,"error":{"code","message"}} without data, as Codex itself answers. */
+char *rpc_refusal(struct slice id, int code, const char *message);
+
+/* An error of the daemon's own, with data {"reason","retryable"} and what `more` (may be NULL)
+ * adds; reason and retryability follow from the code. id SLICE_NULL is null. */
+char *rpc_error(struct slice id, int code, const char *message, cJSON *more);
+
+/* "queueFull", "shutdown", …; "invalidRequest" for the codes of JSON-RPC itself. */
+const char *rpc_reason(int code);
+
+/* True where the same request may well succeed a moment later. */
+bool rpc_retryable(int code);
+
+#endif
