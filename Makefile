@@ -56,16 +56,20 @@ $(BUILD)/flags: FORCE
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(if $(filter daemon/%,$<),$(EV_CFLAGS)) -MMD -MP -c $< -o $@
+	@echo '  CC    $<'
+	@$(CC) $(ALL_CFLAGS) $(if $(filter daemon/%,$<),$(EV_CFLAGS)) -MMD -MP -c $< -o $@
 
 $(BUILD)/codex-poold: $(DAEMON_OBJ) $(PROTO_OBJ)
-	$(CC) $(ALL_LDFLAGS) $^ -lev -lcjson -o $@
+	@echo '  LINK  $@'
+	@$(CC) $(ALL_LDFLAGS) $^ -lev -lcjson -o $@
 
 $(BUILD)/codex-pool: $(CLIENT_OBJ) $(PROTO_OBJ)
-	$(CC) $(ALL_LDFLAGS) $^ -lcjson -o $@
+	@echo '  LINK  $@'
+	@$(CC) $(ALL_LDFLAGS) $^ -lcjson -o $@
 
 $(BUILD)/unit-tests: $(UNIT_OBJ) $(UNIT_DAEMON_OBJ) $(PROTO_OBJ)
-	$(CC) $(ALL_LDFLAGS) $^ $$(pkg-config --libs check) -lcjson -o $@
+	@echo '  LINK  $@'
+	@$(CC) $(ALL_LDFLAGS) $^ $$(pkg-config --libs check) -lcjson -o $@
 
 compile_commands.json: $(MAKEFILE_LIST) $(C_FILES)
 	@{ echo '['; sep=; for f in $(filter %.c,$(C_FILES)); do \
@@ -91,10 +95,10 @@ unit: $(BUILD)/unit-tests
 	$(BUILD)/unit-tests
 
 e2e: all
-	node --test tests/e2e/
+	node --test tests/e2e/*.test.mjs
 
 real: all npm
-	node --test tests/real/
+	node --test tests/real/*.test.mjs
 
 units: all
 	sh tests/systemd/units.sh
@@ -110,7 +114,8 @@ install: all
 	  $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	install -m 0755 $(BUILD)/codex-poold $(BUILD)/codex-pool $(DESTDIR)$(PREFIX)/bin/
 	for kind in system user; do for unit in systemd/$$kind/*; do \
-	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit > $(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${unit##*/}; done; done
+	  to=$(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${unit##*/}; \
+	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit > $$to && chmod 0644 $$to || exit 1; done; done
 	install -m 0644 systemd/codex-pool.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/codex-pool.conf
 	install -m 0644 systemd/codex-pool.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/codex-pool.conf
 

@@ -10,9 +10,10 @@
 #include <sys/socket.h>
 
 const char cmd_app_server_help[] =
-    "Is to a program what `codex app-server` is: JSON-RPC, one message a line, on standard\n"
-    "input and output. Give it the path of codex-pool where it asks for that of codex. Every\n"
-    "flag is accepted and ignored: how workers run is the daemon's setting.\n"
+    "Is to a program what `codex app-server` is: JSON-RPC, one message a line, on\n"
+    "standard input and output. Give it the path of codex-pool where it asks for that\n"
+    "of codex. Every flag is accepted and ignored: how workers run is the daemon's\n"
+    "setting.\n"
     "\n"
     "The end of standard input ends the connection, and with it what runs on it.\n"
     "\n"

@@ -6,17 +6,18 @@
 #include <stdio.h>
 
 const char cmd_call_help[] =
-    "Sends one request and prints its result: over several lines on a terminal, else as it\n"
-    "came. PARAMS-JSON is {} unless given. Initializes the connection first, unless METHOD is\n"
-    "one of the daemon's own (pool/...). What the daemon tells or asks meanwhile is ignored or\n"
-    "refused. The connection ends with the answer, and with it a turn that it started.\n"
+    "Sends one request and prints its result: over several lines on a terminal, else\n"
+    "as it came. PARAMS-JSON is {} unless given. Initializes the connection first,\n"
+    "unless METHOD is one of the daemon's own (pool/...). What the daemon tells or\n"
+    "asks meanwhile is ignored or refused. The connection ends with the answer, and\n"
+    "with it a turn that it started.\n"
     "\n"
     "  codex-pool call model/list\n"
-    "  codex-pool call thread/read '{\"threadId\":\"...\",\"includeTurns\":true}'\n"
+    "  codex-pool call thread/read '{\"threadId\":\"ID\",\"includeTurns\":true}'\n"
     "  codex-pool call pool/acquire '{\"timeoutMs\":5000}'\n"
     "\n"
-    "exit: 0 done, 1 the answer is an error, 64 wrong usage, 69 no daemon there, 75 the answer\n"
-    "is an error that trying again may cure, 130 interrupted\n";
+    "exit: 0 done, 1 the answer is an error, 64 wrong usage, 69 no daemon there,\n"
+    "75 the answer is an error that trying again may cure, 130 interrupted\n";
 
 /* A message is one line; in JSON a line break can only be between tokens. */
 static char *one_line(const char *json)

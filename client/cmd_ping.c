@@ -8,10 +8,10 @@
 #include <time.h>
 
 const char cmd_ping_help[] =
-    "Asks the daemon whether it is there: its version, process id and uptime, and how long the\n"
-    "answer took. Needs no worker.\n"
+    "Asks the daemon whether it is there: its version, process id and uptime, and how\n"
+    "long the answer took. Needs no worker.\n"
     "\n"
-    "exit: 0 it answered, 69 no daemon there, or no answer within 10 s\n";
+    "exit: 0 it answered; 69 no daemon there, or no answer in 10 s\n";
 
 static double milliseconds(void)
 {

@@ -12,19 +12,22 @@
 #include <stdio.h>
 
 const char cmd_run_help[] =
-    "Runs one turn and streams its text to standard output. On a terminal it shows its place\n"
-    "while it waits for a worker, and asks before Codex does what needs approval. Ctrl-C\n"
-    "interrupts the turn, a second one leaves at once. The thread's id goes to standard error.\n"
+    "Runs one turn and streams its text to standard output. On a terminal it shows\n"
+    "its place while it waits for a worker, and asks before Codex does what needs\n"
+    "approval. Ctrl-C interrupts the turn, a second one leaves at once. The thread's\n"
+    "id goes to standard error.\n"
     "\n"
-    "  PROMPT         what to ask; - reads it from standard input; after -- it may start with -\n"
+    "  PROMPT         what to ask; - reads it from standard input; after -- it may\n"
+    "                 start with a dash\n"
     "  --thread ID    go on with this thread instead of starting one\n"
-    "  --cwd DIR      where Codex works (a new thread: else here)\n"
+    "  --cwd DIR      where Codex works; a new thread without it: here\n"
     "  --json         print each notification as a line instead of the text\n"
-    "  --approve never|ask|always   decline, ask (without a terminal: decline) or accept what\n"
-    "                 needs approval; ask unless given\n"
+    "  --approve never|ask|always\n"
+    "                 decline, ask or accept what needs approval; ask unless given;\n"
+    "                 where there is no terminal to ask on, ask declines\n"
     "\n"
-    "exit: 0 done, 1 the turn failed, 64 wrong usage, 69 no daemon there, 75 queue full, timed\n"
-    "out or shutting down: try again, 130 interrupted\n";
+    "exit: 0 done, 1 the turn failed, 64 wrong usage, 69 no daemon there, 75 queue\n"
+    "full, timed out or shutting down: try again, 130 interrupted\n";
 
 /* So long an interrupted turn may take to end. */
 #define INTERRUPT_PATIENCE_MS 5000

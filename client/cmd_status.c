@@ -6,15 +6,17 @@
 #include <sys/ioctl.h>
 
 const char cmd_status_help[] =
-    "Shows the daemon, the pool, the queue, what each worker does (TURN: how long its turn has\n"
-    "run, SILENT: since Codex last said something of it) and who is connected.\n"
+    "Shows the daemon, the pool, the queue, what each worker does (TURN: how long its\n"
+    "turn has run, SILENT: since Codex last said something of it) and who is\n"
+    "connected.\n"
     "\n"
-    "  --json         print the daemon's answer as one JSON document a line\n"
+    "  --json         print the daemon's answer as one JSON document on a line\n"
     "  --watch        again every second until Ctrl-C\n"
     "\n"
     "Colours only on a terminal, and not where NO_COLOR is set.\n"
     "\n"
-    "exit: 0 done, also after Ctrl-C with --watch; 69 no daemon there, or no answer in 10 s\n";
+    "exit: 0 done, also after Ctrl-C with --watch; 69 no daemon there, or no answer\n"
+    "in 10 s\n";
 
 #define WATCH_INTERVAL_MS 1000
 /* A line that is too long is cut at the edge instead of taking two rows. */

@@ -8,8 +8,10 @@
 #include <stdio.h>
 
 static const struct cmd commands[] = {
-    {"run", "[--socket PATH] run [--thread ID] [--cwd DIR] [OPTION]... [--] PROMPT|-", cmd_run_help,
-     cmd_run},
+    {"run",
+     "[--socket PATH] run [--thread ID] [--cwd DIR] [--json]\n"
+     "                  [--approve never|ask|always] [--] PROMPT|-",
+     cmd_run_help, cmd_run},
     {"app-server", "[--socket PATH] app-server [ANY CODEX FLAGS]", cmd_app_server_help,
      cmd_app_server},
     {"status", "[--socket PATH] status [--json] [--watch]", cmd_status_help, cmd_status},
@@ -29,14 +31,15 @@ static const char help[] =
     "  ping           is the daemon there\n"
     "  call METHOD    send any request and print its result\n"
     "\n"
-    "  --socket PATH  the daemon's socket; else $CODEX_POOL_SOCKET, else \"socket\" in the\n"
-    "                 configuration, else $XDG_RUNTIME_DIR/codex-pool/codex-pool.sock,\n"
+    "  --socket PATH  the daemon's socket; else $CODEX_POOL_SOCKET, else \"socket\" in\n"
+    "                 the configuration file, else\n"
+    "                 $XDG_RUNTIME_DIR/codex-pool/codex-pool.sock,\n"
     "                 else /run/codex-pool/codex-pool.sock\n"
     "  --version      print the version\n"
     "  --help         print this; COMMAND --help tells more of a command\n"
     "\n"
-    "exit: 0 done, 1 the turn or the request failed, 64 wrong usage, 69 no daemon there,\n"
-    "75 queue full, timed out or shutting down: try again, 130 interrupted\n";
+    "exit: 0 done, 1 the turn or the request failed, 64 wrong usage, 69 no daemon\n"
+    "there, 75 queue full, timed out or shutting down: try again, 130 interrupted\n";
 
 /* A descriptor that the caller closed must not be given to the socket. */
 static void open_standard_descriptors(void)

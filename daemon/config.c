@@ -41,8 +41,10 @@ static const struct {
     size_t at;
     int64_t min, max, otherwise;
 } numbers[] = {
-#define NUMBER(key, member, min, max, otherwise) \
-    {key, offsetof(struct config, member), min, max, otherwise}
+#define NUMBER(key, member, min, max, otherwise)                                                   \
+    {                                                                                              \
+        key, offsetof(struct config, member), min, max, otherwise                                  \
+    }
     NUMBER("poolSize", pool_size, 1, 256, 2),
     NUMBER("minWorkers", min_workers, 0, 256, 1),
     NUMBER("idleTimeoutMs", idle_timeout_ms, 0, MS_MAX, 300000),
@@ -519,8 +521,8 @@ static cJSON *print_codex(const struct config *c)
     cJSON_AddItemToObject(codex, "args", print_strings(c->codex_args));
     for (size_t i = 0; c->codex_env[i]; i++) {
         char *equals = strchr(c->codex_env[i], '=');
-        _cleanup_free_ char *name = slice_dup(
-            (struct slice){c->codex_env[i], (size_t)(equals - c->codex_env[i])});
+        _cleanup_free_ char *name =
+            slice_dup((struct slice){c->codex_env[i], (size_t)(equals - c->codex_env[i])});
         if (name)
             cJSON_AddStringToObject(env, name, equals + 1);
     }

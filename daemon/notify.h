@@ -17,7 +17,8 @@ void notify_deinit(struct notify *n);
  * told. */
 void notify_send(const struct notify *n, const char *format, ...) CP_PRINTF(2, 3);
 
-/* How often WATCHDOG=1 is due, in seconds; 0 for never. Takes the variables out of the environment. */
+/* How often WATCHDOG=1 is due, in seconds; 0 for never. Takes the variables out of the environment.
+ */
 double notify_watchdog_s(void);
 
 /* The first descriptor that systemd passed, made close-on-exec; -1 if it passed none, -EINVAL if it

@@ -99,7 +99,7 @@ struct waiter *queue_oldest(const struct queue *q, const struct lane *lane,
 size_t queue_position(const struct queue *q, const struct waiter *w)
 {
     size_t position = 0;
-    list_for_each(it, &q->all) {
+    list_for_each (it, &q->all) {
         position++;
         if (it == &w->in_all)
             break;

@@ -40,21 +40,22 @@ struct request {
     size_t id_at, id_len; /* where its id is in the line */
 
     struct waiter waiter;
-    struct list node;      /* on the list of its state */
-    struct list followers; /* requests that must not overtake it */
-    struct worker *worker; /* where it is sent, or prepared, or waits to be sent */
-    unsigned slot;         /* at the worker, when sent */
-    uint64_t arrived_at;   /* ms */
-    uint64_t sent_at;      /* ms */
-    size_t told_position;  /* in the last pool/queued */
-    ev_timer timeout;      /* of the wait, or until it is tried again */
+    struct list node;            /* on the list of its state */
+    struct list followers;       /* requests that must not overtake it */
+    struct worker *worker;       /* where it is sent, or prepared, or waits to be sent */
+    struct worker *lease_worker; /* in whose lease it counts as unanswered; NULL: in none */
+    unsigned slot;               /* at the worker, when sent */
+    uint64_t worker_id;          /* its id as the worker sees it */
+    uint64_t arrived_at;         /* ms */
+    uint64_t queued_at;          /* ms */
+    size_t told_position;        /* in the last pool/queued */
+    ev_timer timeout;            /* of the wait, or until it is tried again */
     uint64_t timeout_ms;
     unsigned tries; /* refused with "active writer" so often */
 
+    bool held;    /* its line is counted among its client's */
     bool acquire; /* pool/acquire: granted, it is answered and not sent */
     bool retry;   /* BLOCKED until its timer routes it again */
-    bool leased;  /* counted in its worker's lease as unanswered */
-    uint64_t turns_completed; /* of its thread, when it was sent */
 
     request_done *done;
     void *arg;
@@ -72,13 +73,18 @@ struct request *request_new_internal(struct server *s, char *line, const char *m
  * and is gone. */
 bool request_keep(struct request *r) CP_MUSTCHECK;
 
-/* Puts it on a list, BLOCKED, PREPARING or UNSENT. False as for request_keep. */
-bool request_park(struct request *r, enum request_state state, struct list *list) CP_MUSTCHECK;
+/* Its line no longer counts among what its client keeps waiting. */
+void request_unhold(struct request *r);
+
+/* Puts it on a list, BLOCKED, PREPARING or UNSENT. False as for request_keep; who
+ * has nothing left to do with it need not look. */
+bool request_park(struct request *r, enum request_state state, struct list *list);
 
 /* Takes it off whatever its state keeps it on; it is NEW again. */
 void request_unpark(struct request *r);
 
-/* Answers with a line (heap, taken over; NULL: out of memory, the client is dropped), then frees. */
+/* Answers with a line (heap, taken over; NULL: out of memory, the client is dropped), then frees.
+ */
 void request_answer(struct request *r, char *line);
 
 /* Answers with an error of the daemon's own, then frees. */

@@ -52,6 +52,7 @@ struct server {
     struct threads threads;
     struct queue queue;
     struct list unready;     /* requests that wait for any worker to be ready */
+    struct list retrying;    /* requests that wait for their next try */
     char *initialize_result; /* of the first worker that answered; NULL before */
     char *start_failure;     /* why the last start failed; NULL after a success */
 
@@ -76,6 +77,9 @@ int server_run(struct server *s);
 
 /* SIGTERM: ends in phases (see enum server_phase); the second call does not wait. */
 void server_stop(struct server *s);
+
+/* Goes on to stop the workers once no turn runs. To be called when a worker has become free. */
+void server_check_drained(struct server *s);
 
 /* Ends the loop once the last worker is gone. To be called when one has exited. */
 void server_check_stopped(struct server *s);

@@ -44,7 +44,7 @@ struct thread *threads_find(const struct threads *ts, struct slice id)
 {
     if (!id.n)
         return NULL;
-    list_for_each(it, bucket_of(ts, id)) {
+    list_for_each (it, bucket_of(ts, id)) {
         struct thread *t = list_entry(it, struct thread, in_bucket);
         if (slice_is(id, t->id))
             return t;
@@ -60,7 +60,7 @@ static void grow(struct threads *ts)
     if (!bigger.buckets)
         return;
     for (size_t i = 0; i < ts->n_buckets; i++) {
-        list_for_each_safe(it, &ts->buckets[i]) {
+        list_for_each_safe (it, &ts->buckets[i]) {
             struct thread *t = list_entry(it, struct thread, in_bucket);
             list_remove(it);
             list_append(bucket_of(&bigger, slice_str(t->id)), it);
@@ -93,7 +93,7 @@ struct thread *threads_add(struct threads *ts, struct slice id, struct worker *o
 void threads_remove(struct threads *ts, struct thread *t, struct list *loaded)
 {
     assert(list_empty(&t->blocked) && !t->opening);
-    list_for_each(it, loaded) {
+    list_for_each (it, loaded) {
         struct thread *child = list_entry(it, struct thread, in_owner);
         if (child->parent == t)
             child->parent = t->parent;

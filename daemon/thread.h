@@ -20,16 +20,18 @@ struct thread {
     struct request *opening; /* the thread/resume that is sent and not answered */
     struct list blocked;     /* requests that wait until it is closed */
 
+    unsigned long stream; /* the owner's stream that it last took part in */
+    bool provisional;     /* known only from a thread/resume that is not answered */
     bool ephemeral;
-    bool persisted;     /* has a rollout file, so closing it loses nothing */
-    bool active;        /* by thread/status/changed */
-    unsigned running;   /* turns started and not completed */
-    bool goal_active;   /* starts turns by itself */
-    size_t queued;      /* items that may start a turn by themselves */
-    uint64_t promised;  /* when a turn was promised that has not started, in ms; 0: none */
-    uint64_t completed; /* turns completed so far */
+    bool persisted;    /* has a rollout file, so closing it loses nothing */
+    bool active;       /* by thread/status/changed */
+    unsigned running;  /* turns started and not completed */
+    bool goal_active;  /* starts turns by itself */
+    size_t queued;     /* items that may start a turn by themselves */
+    uint64_t promised; /* when a turn was promised that has not started, in ms; 0: none */
+    bool turn_open;    /* a client knows of turn_id and has not been told its end */
 
-    bool unsubscribed;     /* we said thread/unsubscribe; thread/closed is due */
+    bool unsubscribed;     /* its client said thread/unsubscribe; thread/closed is due */
     bool evicting;         /* by ourselves: interrupted, and asked again until it is closed */
     uint64_t evict_since;  /* ms */
     uint64_t evict_asked;  /* ms, the last try */
@@ -57,8 +59,8 @@ struct thread *threads_find(const struct threads *ts, struct slice id);
 struct thread *threads_add(struct threads *ts, struct slice id, struct worker *owner,
                            struct list *loaded);
 
-/* Forgets and frees it; its sub-agents go to its parent. `loaded` is the owner's list. Nothing may be
- * blocked on it, and `opening` must be NULL. */
+/* Forgets and frees it; its sub-agents go to its parent. `loaded` is the owner's list. Nothing may
+ * be blocked on it, and `opening` must be NULL. */
 void threads_remove(struct threads *ts, struct thread *t, struct list *loaded);
 
 /* NULL for nobody; `subscribed` is the client's list. */

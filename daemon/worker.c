@@ -2,6 +2,9 @@
 
 #include "daemon/children.h"
 #include "daemon/client.h"
+#include "daemon/crew.h"
+#include "daemon/evict.h"
+#include "daemon/limit.h"
 #include "daemon/loss.h"
 #include "daemon/pool.h"
 #include "daemon/request.h"
@@ -24,9 +27,8 @@
 #define STEADY_MS 10000
 
 static const char *const state_names[] = {
-    [WORKER_DOWN] = "down",         [WORKER_STARTING] = "starting", [WORKER_IDLE] = "idle",
-    [WORKER_BUSY] = "busy",         [WORKER_ABORTING] = "aborting",
-    [WORKER_STOPPING] = "stopping",
+    [WORKER_DOWN] = "down", [WORKER_STARTING] = "starting", [WORKER_IDLE] = "idle",
+    [WORKER_BUSY] = "busy", [WORKER_ABORTING] = "aborting", [WORKER_STOPPING] = "stopping",
 };
 static_assert(ARRAY_LEN(state_names) == WORKER_STOPPING + 1, "a name for each state");
 
@@ -37,7 +39,8 @@ const char *worker_state_name(enum worker_state state)
 
 bool worker_ready(const struct worker *w)
 {
-    return w->state == WORKER_IDLE || w->state == WORKER_BUSY || w->state == WORKER_ABORTING;
+    return !w->exited &&
+           (w->state == WORKER_IDLE || w->state == WORKER_BUSY || w->state == WORKER_ABORTING);
 }
 
 static uint64_t backoff_ms(const struct worker *w)
@@ -68,7 +71,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
     ev_timer_stop(loop, timer);
     switch (w->state) {
     case WORKER_DOWN:
-        pool_worker_wanted(w);
+        crew_start_workers(w->server);
         break;
     case WORKER_STARTING:
         (void)snprintf(reason, sizeof(reason), "initialize was not answered within %lld ms",
@@ -78,7 +81,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
         worker_kill(w);
         break;
     case WORKER_IDLE:
-        pool_worker_unused(w);
+        crew_worker_unused(w);
         break;
     case WORKER_BUSY:
         break;
@@ -103,7 +106,7 @@ static uint64_t state_limit_ms(const struct worker *w)
     case WORKER_STARTING:
         return (uint64_t)c->start_timeout_ms;
     case WORKER_IDLE:
-        return (uint64_t)c->idle_timeout_ms;
+        return crew_idle_limit_ms(w);
     case WORKER_BUSY:
         return 0;
     case WORKER_ABORTING:
@@ -154,12 +157,14 @@ struct worker *worker_new(struct server *s, unsigned id)
     list_init(&w->stuck);
     list_init(&w->unsent);
     list_init(&w->preparing);
+    list_init(&w->asks);
     list_init(&w->threads);
     list_init(&w->lease.in_client);
     lane_init(&w->lane);
     ev_timer_init(&w->timer, on_timer, 0., 0.);
     ev_timer_init(&w->hold, on_hold, 0., 0.);
-    router_init_worker(w);
+    evict_init(w);
+    limit_init(w);
     worker_io_init(w);
     return w;
 }
@@ -237,7 +242,7 @@ static void on_initialized(struct worker *w, const struct envelope *answer, void
     log_info(&s->log, "worker %u ready: pid %d, codex %s, %llu ms", w->id, (int)w->pid,
              w->version ? w->version : "of unknown version",
              (unsigned long long)(w->ready_at - w->started_at));
-    pool_worker_ready(w);
+    crew_worker_ready(w);
 }
 
 static void ask_initialize(struct worker *w)
@@ -264,7 +269,7 @@ static void start_failed(struct worker *w, const char *reason)
     worker_set_state(w, WORKER_DOWN);
     log_error(&s->log, "worker %u: cannot start codex: %s; next try in %llu ms", w->id, reason,
               (unsigned long long)backoff_ms(w));
-    pool_start_failed(w);
+    crew_start_failed(w);
 }
 
 void worker_start(struct worker *w)
@@ -276,6 +281,7 @@ void worker_start(struct worker *w)
     worker_set_state(w, WORKER_STARTING);
     w->started_at = now_ms();
     w->ready_at = w->last_heard = 0;
+    w->streams_since_start = 0;
     s->counters.worker_starts++;
     free(w->path);
     w->path = spawn_resolve(s->config);
@@ -371,8 +377,7 @@ static void after_exit(struct worker *w, enum worker_state was, const char *how)
         w->failures = 0;
         forget_process(w);
         worker_set_state(w, WORKER_DOWN);
-        if (replace)
-            pool_worker_wanted(w);
+        w->wanted = replace;
     } else {
         w->failures = now_ms() - w->ready_at >= STEADY_MS ? 1 : w->failures + 1;
         w->restarts++;
@@ -381,7 +386,7 @@ static void after_exit(struct worker *w, enum worker_state was, const char *how)
         log_warn(&s->log, "worker %u: exited: %s; next start in %llu ms", w->id, how,
                  (unsigned long long)backoff_ms(w));
     }
-    pool_worker_gone(w);
+    crew_worker_gone(w);
     server_check_stopped(s);
 }
 
@@ -394,12 +399,8 @@ void worker_on_exit(struct worker *w, int status)
     _cleanup_free_ char *how = describe_exit(w, status);
     const char *reason = how ? how : "out of memory";
     children_kill_marked(w->mark);
-    if (was != WORKER_STOPPING && was != WORKER_STARTING) {
-        char message[64 + 4096];
-        (void)snprintf(message, sizeof(message), "Worker exited (%s)", reason);
-        loss_tell(w, message);
-    } else {
-        loss_tell(w, w->stop_reason ? w->stop_reason : reason);
-    }
+    /* Nobody may be given to it any more while the others are told. */
+    worker_set_state(w, WORKER_STOPPING);
+    loss_tell(w, w->stop_reason ? w->stop_reason : reason);
     after_exit(w, was, reason);
 }

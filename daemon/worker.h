@@ -55,8 +55,8 @@ struct worker {
     struct outbuf in;
     ev_io out_watch, in_watch, err_watch, exec_watch;
     struct list in_dirty;
-    struct list stuck;   /* clients that are not read from because of it */
-    bool out_held;       /* its output is not read: the lease's holder does not take it */
+    struct list stuck; /* clients that are not read from because of it */
+    bool out_held;     /* its output is not read: the lease's holder does not take it */
     char *stderr_tail[STDERR_LINES];
     unsigned stderr_next;
 
@@ -65,6 +65,7 @@ struct worker {
     uint64_t sends;
     struct list unsent;    /* requests beyond the window */
     struct list preparing; /* requests whose thread is being unloaded first */
+    struct list asks;      /* server requests of its that a client has */
 
     struct lane lane;    /* those who wait for this worker */
     struct list threads; /* it has loaded */
@@ -78,6 +79,8 @@ struct worker {
 
     uint64_t started_at, ready_at, last_heard, idle_since; /* ms; 0: not */
     unsigned long streams, restarts;
+    unsigned long streams_since_start;
+    bool wanted;       /* to be running: started when it is down */
     unsigned failures; /* in a row, for the backoff */
     char *start_error; /* why the start in progress fails */
     bool start_failed; /* the last start did */
@@ -117,9 +120,9 @@ void worker_kill(struct worker *w);
  * it may be gone afterwards (out of memory). */
 void worker_send(struct worker *w, struct request *r);
 
-/* Sends a request of the daemon's own; done may be NULL. */
-void worker_ask(struct worker *w, const char *method, cJSON *params, void (*done)(struct worker *, const struct envelope *, void *),
-                void *arg);
+/* Sends a request of the daemon's own. `done` (may be NULL) is called once, whatever happens. */
+void worker_ask(struct worker *w, const char *method, cJSON *params,
+                void (*done)(struct worker *, const struct envelope *, void *), void *arg);
 
 /* Sends a line that is no request. */
 void worker_send_line(struct worker *w, struct slice line);

@@ -10,7 +10,8 @@
 #include <stdio.h>
 
 #define STDERR_LINE_MAX 512
-/* Above this much unwritten input its clients are not read from; below half of it they are again. */
+/* Above this much unwritten input its clients are not read from; below half of it they are again.
+ */
 #define INPUT_HIGH ((size_t)1024 * 1024)
 
 /* Ids that a worker sees: the slot in the low bits, a count above, so that a late answer to a
@@ -52,7 +53,7 @@ void worker_io_open(struct worker *w, const struct spawned *child)
 
 static void resume_stuck(struct worker *w)
 {
-    list_for_each_safe(it, &w->stuck) {
+    list_for_each_safe (it, &w->stuck) {
         struct client *c = list_entry(it, struct client, in_stuck);
         list_remove(it);
         client_resume(c, CLIENT_PAUSE_WORKER);
@@ -257,16 +258,14 @@ static void send_now(struct worker *w, struct request *r)
     assert(r->slot < WORKER_SLOTS);
     r->state = REQUEST_SENT;
     r->worker = w;
-    r->sent_at = now_ms();
     w->slots[r->slot] = r;
     w->in_flight++;
-    int n = snprintf(id, sizeof(id), "%llu",
-                     (unsigned long long)(++w->sends << SLOT_BITS | r->slot));
+    int n =
+        snprintf(id, sizeof(id), "%llu", (unsigned long long)(++w->sends << SLOT_BITS | r->slot));
     r->worker_id = w->sends << SLOT_BITS | r->slot;
     worker_send_spliced(w, r->line, r->id_at, r->id_len, (struct slice){id, (size_t)n});
     stop_reading_sender(w, r->client);
-    if (r->client && r->owned_line)
-        client_unhold(r->client, r->line.n);
+    request_unhold(r);
     if (!(r->method->flags & (METHOD_RESUME | METHOD_ENDS))) {
         free(r->owned_line);
         r->owned_line = NULL;
@@ -276,6 +275,7 @@ static void send_now(struct worker *w, struct request *r)
 void worker_send(struct worker *w, struct request *r)
 {
     if (w->stdin_fd < 0) {
+        r->worker = w;
         request_fail(r, RPC_WORKER_LOST, "Worker exited (%s)",
                      w->stop_reason ? w->stop_reason : "it is being stopped");
         return;
@@ -309,8 +309,8 @@ void worker_ask(struct worker *w, const char *method, cJSON *params,
     struct request *r = line ? request_new_internal(w->server, line, method, done, arg) : NULL;
     if (r)
         worker_send(w, r);
-    else
-        log_error(&w->server->log, "worker %u: out of memory for %s", w->id, method);
+    else if (done)
+        done(w, NULL, arg);
 }
 
 void worker_forget(struct worker *w, struct request *r)

@@ -49,7 +49,7 @@ static void scan_params(struct json_cursor *c, struct envelope *e, const char **
         if (slice_is(key, "threadId"))
             set_text(&e->thread_id, value, why);
         else if (slice_is(key, "thread"))
-            thread = value;
+            set_once(&thread, value, why);
         else if (slice_is(key, "conversationId"))
             set_text(&conversation, value, why);
     }

@@ -298,6 +298,8 @@ bool json_member(struct json_cursor *c, bool *first, struct slice *key)
 
 bool json_valid(struct slice text)
 {
+    if (!text.n)
+        return false;
     struct json_cursor c = {text.p, text.p + text.n, false};
     (void)json_skip(&c, 0);
     json_space(&c);
@@ -343,6 +345,8 @@ struct slice json_get_text(struct slice object, const char *path)
 
 void json_each(struct slice array, void (*each)(struct slice element, void *arg), void *arg)
 {
+    if (!array.n)
+        return;
     struct json_cursor c = {array.p, array.p + array.n, false};
     json_space(&c);
     if (!at(&c, '['))
@@ -370,7 +374,6 @@ static void count_one(struct slice element, void *arg)
 size_t json_count(struct slice array)
 {
     size_t n = 0;
-    if (array.n)
-        json_each(array, count_one, &n);
+    json_each(array, count_one, &n);
     return n;
 }

@@ -85,7 +85,7 @@ int linebuf_read(struct linebuf *lb, int fd)
 int linebuf_push(struct linebuf *lb, const void *bytes, size_t n)
 {
     int r = linebuf_reserve(lb, n);
-    if (r < 0)
+    if (r < 0 || n == 0)
         return r;
     memcpy(lb->data + lb->end, bytes, n);
     lb->end += n;

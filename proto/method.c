@@ -130,7 +130,7 @@ static const struct method unknown = {"", METHOD_SHARED, 0};
 static int compare(struct slice name, const char *with)
 {
     size_t n = strlen(with);
-    int order = memcmp(name.p, with, name.n < n ? name.n : n);
+    int order = name.n ? memcmp(name.p, with, name.n < n ? name.n : n) : 0;
     return order ? order : (name.n > n) - (name.n < n);
 }
 

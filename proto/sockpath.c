@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 /* More than any configuration needs; a client does not read on for ever. */
 #define CONFIG_MAX_BYTES ((size_t)1024 * 1024)

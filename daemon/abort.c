@@ -1,0 +1,143 @@
+#include "daemon/abort.h"
+
+#include "daemon/asks.h"
+#include "daemon/evict.h"
+#include "daemon/ownership.h"
+#include "daemon/pool.h"
+#include "daemon/request.h"
+#include "proto/json.h"
+
+#include <stdio.h>
+
+/* A command that runs without a name to end it by; only the worker's end ends it. */
+static bool has_nameless_command(const struct worker *w, const struct client *c)
+{
+    for (size_t i = 0; i < WORKER_SLOTS; i++) {
+        const struct request *r = w->slots[i];
+        if (r && r->client == c && r->method->class == METHOD_STREAM &&
+            (r->method->flags & METHOD_EXEC) && !r->key)
+            return true;
+    }
+    return false;
+}
+
+static void end_commands(struct worker *w, const struct client *c)
+{
+    for (size_t i = 0; i < WORKER_SLOTS; i++) {
+        const struct request *r = w->slots[i];
+        if (!r || r->client != c || r->method->class != METHOD_STREAM || !r->key ||
+            !(r->method->flags & METHOD_EXEC))
+            continue;
+        cJSON *params = cJSON_CreateObject();
+        /* The key is what stood between the quotes, escapes and all. */
+        _cleanup_free_ char *quoted = NULL;
+        if (asprintf(&quoted, "\"%s\"", r->key) >= 0)
+            cJSON_AddItemToObject(params, "processId", cJSON_CreateRaw(quoted));
+        worker_ask(w, "command/exec/terminate", params, NULL, NULL);
+    }
+}
+
+static void drop_requests(struct client *c)
+{
+    list_for_each_safe (it, &c->requests) {
+        struct request *r = list_entry(it, struct request, in_client);
+        if (r->state == REQUEST_SENT)
+            request_orphan(r);
+    }
+    /* One by one from the front: freeing one routes its followers, which may end in more. */
+    struct request *r;
+    while ((r = list_first(&c->requests, struct request, in_client))) {
+        if (r->state == REQUEST_QUEUED)
+            pool_abandon(r);
+        else
+            request_free(r);
+    }
+}
+
+/* Its threads, sub-agents too, on whichever worker. */
+static void close_threads(struct client *c)
+{
+    struct thread *t;
+    while ((t = list_first(&c->threads, struct thread, in_client))) {
+        ownership_subscribe(t, NULL);
+        t->turn_open = false;
+        evict_thread(t);
+    }
+}
+
+void abort_client(struct client *c)
+{
+    struct server *s = c->server;
+    struct worker *held[256];
+    size_t n = 0;
+    list_for_each (it, &c->leases)
+        if (n < ARRAY_LEN(held))
+            held[n++] = list_entry(it, struct worker, lease.in_client);
+    asks_forget_client(c);
+    for (size_t i = 0; i < n; i++) {
+        if (held[i]->lease.pinned)
+            worker_stop(held[i], true, "its client left things behind that only its end clears");
+        else if (has_nameless_command(held[i], c))
+            worker_stop(held[i], true, "its client left a command without processId running");
+        else
+            end_commands(held[i], c);
+    }
+    drop_requests(c);
+    close_threads(c);
+    for (size_t i = 0; i < n; i++) {
+        struct worker *w = held[i];
+        if (w->lease.holder != c)
+            continue;
+        pool_end_lease(w);
+        w->verifying = false;
+        worker_set_state(w, WORKER_ABORTING);
+    }
+    for (size_t i = 0; i < n; i++)
+        abort_check(held[i]);
+    log_debug(&s->log, "client %u: aborted what it had on %zu workers", c->id, n);
+}
+
+struct loaded {
+    struct worker *worker;
+    bool foreign; /* somebody's who has left is still loaded */
+};
+
+static void check_loaded(struct slice element, void *arg)
+{
+    struct loaded *l = arg;
+    struct worker *w = l->worker;
+    struct slice id = json_text(element);
+    struct thread *t = threads_find(&w->server->threads, id);
+    if (!id.n || (t && (t->owner != w || t->subscriber)))
+        return;
+    if (t && !t->evicting && !w->unloads)
+        return; /* this Codex keeps its threads */
+    if (!t)
+        t = ownership_begin(w, id);
+    if (!t)
+        return;
+    l->foreign = true;
+    evict_thread(t);
+}
+
+static void on_verified(struct worker *w, const struct envelope *answer, void *arg)
+{
+    struct loaded l = {.worker = w};
+    (void)arg;
+    w->verifying = false;
+    if (!answer || w->state != WORKER_ABORTING)
+        return;
+    /* A Codex that cannot say what it has loaded is taken at the word of its notifications. */
+    if (answer->result.p)
+        json_each(json_get(answer->result, "data"), check_loaded, &l);
+    if (!l.foreign && evict_done(w) && !w->lease.unanswered)
+        pool_free_worker(w);
+}
+
+void abort_check(struct worker *w)
+{
+    if (w->state != WORKER_ABORTING || w->lease.unanswered || !evict_done(w) || w->verifying)
+        return;
+    w->verifying = true;
+    worker_ask(w, "thread/loaded/list", NULL, on_verified, NULL);
+}

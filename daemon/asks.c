@@ -1,0 +1,167 @@
+#include "daemon/asks.h"
+
+#include "proto/json.h"
+#include "proto/rpc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct ask {
+    struct list in_client, in_worker;
+    struct client *client;
+    struct worker *worker;
+    char *raw_id; /* the worker's, as JSON */
+    char *thread_id;
+    int64_t id; /* the client's */
+    bool answered;
+    bool resolves; /* Codex will say serverRequest/resolved */
+};
+
+static void ask_free(struct ask *a)
+{
+    list_remove(&a->in_client);
+    list_remove(&a->in_worker);
+    free(a->raw_id);
+    free(a->thread_id);
+    free(a);
+}
+
+static struct ask *find_raw(const struct worker *w, struct slice raw_id)
+{
+    list_for_each (it, &w->asks) {
+        struct ask *a = list_entry(it, struct ask, in_worker);
+        if (slice_is(raw_id, a->raw_id))
+            return a;
+    }
+    return NULL;
+}
+
+static struct ask *ask_new(struct worker *w, struct client *c, const struct envelope *e)
+{
+    struct ask *a = calloc(1, sizeof(*a));
+    if (!a)
+        return NULL;
+    list_init(&a->in_client);
+    list_init(&a->in_worker);
+    a->client = c;
+    a->worker = w;
+    a->raw_id = slice_dup(e->id);
+    a->thread_id = slice_dup(e->thread_id);
+    if (!a->raw_id || !a->thread_id) {
+        ask_free(a);
+        return NULL;
+    }
+    a->id = c->last_ask_id++;
+    a->resolves = !slice_is(e->method, "item/tool/call");
+    list_append(&c->asks, &a->in_client);
+    list_append(&w->asks, &a->in_worker);
+    return a;
+}
+
+static void decline(struct worker *w, struct slice id, const char *why)
+{
+    _cleanup_free_ char *line = rpc_refusal(id, RPC_METHOD_NOT_FOUND, why);
+    if (line)
+        worker_send_line(w, slice_str(line));
+}
+
+void asks_from_worker(struct worker *w, const struct envelope *e, struct slice line)
+{
+    struct client *c = w->lease.holder;
+    char id[24];
+    /* While a client's turns are being ended nobody is left to answer, and nobody needs to. */
+    if (w->state == WORKER_ABORTING || w->state == WORKER_STOPPING)
+        return;
+    if (!c) {
+        w->server->counters.dropped_messages++;
+        decline(w, e->id, "no client is there to answer");
+        return;
+    }
+    struct ask *a = find_raw(w, e->id);
+    /* Codex repeats an open request when its thread is resumed where it is loaded. */
+    if (a && (a->client != c || a->answered)) {
+        ask_free(a);
+        a = NULL;
+    }
+    if (!a && !(a = ask_new(w, c, e))) {
+        decline(w, e->id, "out of memory");
+        return;
+    }
+    int n = snprintf(id, sizeof(id), "%" PRId64, a->id);
+    client_send_spliced(c, line, (size_t)(e->id.p - line.p), e->id.n,
+                        (struct slice){id, (size_t)n});
+}
+
+void asks_answer(struct client *c, const struct envelope *e, struct slice line)
+{
+    char digits[24] = {0}, *end;
+    if (e->id.n >= sizeof(digits) || e->id.p[0] == '"')
+        return;
+    memcpy(digits, e->id.p, e->id.n);
+    int64_t id = strtoll(digits, &end, 10);
+    list_for_each (it, &c->asks) {
+        struct ask *a = list_entry(it, struct ask, in_client);
+        if (a->id != id || a->answered)
+            continue;
+        worker_send_spliced(a->worker, line, (size_t)(e->id.p - line.p), e->id.n,
+                            slice_str(a->raw_id));
+        a->answered = true;
+        if (!a->resolves)
+            ask_free(a);
+        return;
+    }
+    c->server->counters.dropped_messages++;
+}
+
+void asks_resolved(struct worker *w, struct client *c, const struct envelope *e, struct slice line)
+{
+    struct slice raw_id = json_get(e->params, "requestId");
+    struct ask *a = raw_id.n ? find_raw(w, raw_id) : NULL;
+    char id[24];
+    if (!a || a->client != c) {
+        client_send(c, line);
+        return;
+    }
+    int n = snprintf(id, sizeof(id), "%" PRId64, a->id);
+    client_send_spliced(c, line, (size_t)(raw_id.p - line.p), raw_id.n,
+                        (struct slice){id, (size_t)n});
+    ask_free(a);
+}
+
+size_t asks_open(const struct worker *w)
+{
+    size_t n = 0;
+    list_for_each (it, &w->asks)
+        n += !list_entry(it, struct ask, in_worker)->answered;
+    return n;
+}
+
+void asks_forget_answered(struct worker *w)
+{
+    list_for_each_safe (it, &w->asks) {
+        struct ask *a = list_entry(it, struct ask, in_worker);
+        if (a->answered)
+            ask_free(a);
+    }
+}
+
+void asks_forget_client(struct client *c)
+{
+    list_for_each_safe (it, &c->asks)
+        ask_free(list_entry(it, struct ask, in_client));
+}
+
+void asks_end(struct worker *w)
+{
+    list_for_each_safe (it, &w->asks) {
+        struct ask *a = list_entry(it, struct ask, in_worker);
+        if (a->resolves && *a->thread_id &&
+            !client_opted_out(a->client, SLICE("serverRequest/resolved"))) {
+            cJSON *params = cJSON_CreateObject();
+            cJSON_AddStringToObject(params, "threadId", a->thread_id);
+            cJSON_AddNumberToObject(params, "requestId", (double)a->id);
+            client_send_take(a->client, rpc_notification("serverRequest/resolved", params));
+        }
+        ask_free(a);
+    }
+}

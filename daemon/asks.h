@@ -1,0 +1,29 @@
+/* Requests that Codex makes of a client: approvals, dynamic tool calls, questions.
+ *
+ * They go to the holder of the worker's lease, under an id of the client's own count, since every
+ * worker counts from 0; only that client's answer goes back. */
+#ifndef DAEMON_ASKS_H
+#define DAEMON_ASKS_H
+
+#include "daemon/client.h"
+#include "daemon/worker.h"
+
+/* A worker's request. */
+void asks_from_worker(struct worker *w, const struct envelope *e, struct slice line);
+
+/* A client's answer; one to nothing, or a second one, is dropped, as Codex does. */
+void asks_answer(struct client *c, const struct envelope *e, struct slice line);
+
+/* serverRequest/resolved, with the id that the client knows; the request is over. */
+void asks_resolved(struct worker *w, struct client *c, const struct envelope *e, struct slice line);
+
+/* How many of a worker's requests have not been answered. */
+size_t asks_open(const struct worker *w);
+
+/* Nobody waits for these any more. */
+void asks_forget_answered(struct worker *w);
+void asks_forget_client(struct client *c);
+/* The worker is gone: its clients are told that theirs are resolved. */
+void asks_end(struct worker *w);
+
+#endif

@@ -1,0 +1,114 @@
+#include "daemon/children.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+
+#define DEPTH_MAX 64
+
+static ssize_t read_file(const char *path, char *to, size_t room)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    size_t n = 0;
+    ssize_t got;
+    while (n < room - 1 && (got = read(fd, to + n, room - 1 - n)) > 0)
+        n += (size_t)got;
+    to[n] = '\0';
+    return (ssize_t)n;
+}
+
+static pid_t parent_of(pid_t pid)
+{
+    char path[64], stat[512];
+    (void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    if (read_file(path, stat, sizeof(stat)) < 0)
+        return 0;
+    /* The name may hold anything, also parentheses: the last one ends it. */
+    const char *end = strrchr(stat, ')');
+    int parent = 0;
+    if (!end || sscanf(end + 1, " %*c %d", &parent) != 1)
+        return 0;
+    return parent;
+}
+
+static uint64_t rss_of(pid_t pid)
+{
+    char path[64], statm[128];
+    unsigned long pages = 0;
+    (void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+    if (read_file(path, statm, sizeof(statm)) < 0 || sscanf(statm, "%*u %lu", &pages) != 1)
+        return 0;
+    return (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+bool children_descends(pid_t pid, pid_t of)
+{
+    for (int i = 0; i < DEPTH_MAX && pid > 1; i++) {
+        if (pid == of)
+            return true;
+        pid = parent_of(pid);
+    }
+    return false;
+}
+
+static void each_process(void (*each)(pid_t pid, void *arg), void *arg)
+{
+    DIR *proc = opendir("/proc");
+    struct dirent *entry;
+    while (proc && (entry = readdir(proc))) {
+        pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (pid > 0)
+            each(pid, arg);
+    }
+    if (proc)
+        (void)closedir(proc);
+}
+
+struct count {
+    pid_t root;
+    struct tree tree;
+};
+
+static void count_one(pid_t pid, void *arg)
+{
+    struct count *c = arg;
+    if (!children_descends(pid, c->root))
+        return;
+    c->tree.processes++;
+    c->tree.rss_bytes += rss_of(pid);
+}
+
+struct tree children_tree(pid_t pid)
+{
+    struct count c = {.root = pid};
+    if (pid > 0)
+        each_process(count_one, &c);
+    return c.tree;
+}
+
+static void kill_if_marked(pid_t pid, void *arg)
+{
+    const char *assignment = arg;
+    char path[64];
+    static const size_t room = 128 * 1024;
+    if (!children_descends(pid, getpid()))
+        return;
+    _cleanup_free_ char *env = malloc(room);
+    (void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+    ssize_t n = env ? read_file(path, env, room) : -1;
+    for (ssize_t at = 0; at < n; at += (ssize_t)strlen(env + at) + 1) {
+        if (strcmp(env + at, assignment) == 0) {
+            (void)kill(pid, SIGKILL);
+            return;
+        }
+    }
+}
+
+void children_kill_marked(const char *assignment)
+{
+    if (assignment)
+        each_process(kill_if_marked, (void *)(uintptr_t)assignment);
+}

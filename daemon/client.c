@@ -1,0 +1,284 @@
+#include "daemon/client.h"
+
+#include "daemon/abort.h"
+#include "daemon/asks.h"
+#include "daemon/request.h"
+#include "daemon/router.h"
+#include "daemon/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+
+/* Above HIGH bytes of output that a client has not taken, nobody produces more for it. */
+#define OUTPUT_HIGH ((size_t)256 * 1024)
+#define OUTPUT_LOW ((size_t)64 * 1024)
+/* The same for what its requests hold while they wait. */
+#define HELD_HIGH ((size_t)8 * 1024 * 1024)
+#define HELD_LOW ((size_t)4 * 1024 * 1024)
+
+static void on_readable(struct ev_loop *loop, ev_io *w, int revents);
+static void on_writable(struct ev_loop *loop, ev_io *w, int revents);
+static void on_stall(struct ev_loop *loop, ev_timer *timer, int revents);
+
+static void init_lists(struct client *c)
+{
+    list_init(&c->in_clients);
+    list_init(&c->in_dirty);
+    list_init(&c->in_doomed);
+    list_init(&c->in_stuck);
+    list_init(&c->requests);
+    list_init(&c->leases);
+    list_init(&c->threads);
+    list_init(&c->asks);
+}
+
+struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t pid)
+{
+    struct client *c = calloc(1, sizeof(*c));
+    if (!c) {
+        (void)cp_close(fd);
+        return NULL;
+    }
+    *c = (struct client){.server = s,
+                         .id = ++s->last_client_id,
+                         .fd = fd,
+                         .uid = uid,
+                         .gid = gid,
+                         .pid = pid,
+                         .connected_at = now_ms(),
+                         .admin = config_has_id(s->config->admin_uids, (int64_t)uid)};
+    init_lists(c);
+    linebuf_init(&c->in, (size_t)s->config->max_message_bytes);
+    outbuf_init(&c->out);
+    ev_io_init(&c->readable, on_readable, fd, EV_READ);
+    ev_io_init(&c->writable, on_writable, fd, EV_WRITE);
+    ev_timer_init(&c->stall, on_stall, 0., (double)s->config->client_stall_timeout_ms / 1e3);
+    ev_io_start(s->loop, &c->readable);
+    list_append(&s->clients, &c->in_clients);
+    s->n_clients++;
+    s->counters.clients++;
+    log_debug(&s->log, "client %u: connected, uid %u pid %d", c->id, (unsigned)uid, (int)pid);
+    return c;
+}
+
+static void stop_watching(struct client *c)
+{
+    struct server *s = c->server;
+    ev_io_stop(s->loop, &c->readable);
+    ev_io_stop(s->loop, &c->writable);
+    ev_timer_stop(s->loop, &c->stall);
+    hangup_unwatch(&s->hangup, c->fd);
+}
+
+void client_free(struct client *c)
+{
+    struct server *s = c->server;
+    assert(list_empty(&c->requests) && list_empty(&c->leases) && list_empty(&c->threads) &&
+           list_empty(&c->asks));
+    stop_watching(c);
+    list_remove(&c->in_clients);
+    list_remove(&c->in_dirty);
+    list_remove(&c->in_doomed);
+    list_remove(&c->in_stuck);
+    s->n_clients--;
+    c->fd = cp_close(c->fd);
+    linebuf_deinit(&c->in);
+    outbuf_deinit(&c->out);
+    for (size_t i = 0; c->opted_out && c->opted_out[i]; i++)
+        free(c->opted_out[i]);
+    free(c->opted_out);
+    free(c->name);
+    free(c);
+}
+
+bool client_backlogged(const struct client *c)
+{
+    return c->paused & CLIENT_PAUSE_OUTPUT;
+}
+
+static void update_workers(struct client *c)
+{
+    list_for_each (it, &c->leases)
+        worker_update_reading(list_entry(it, struct worker, lease.in_client));
+}
+
+static void check_output(struct client *c)
+{
+    size_t n = outbuf_len(&c->out);
+    if (n >= OUTPUT_HIGH && !client_backlogged(c)) {
+        client_pause(c, CLIENT_PAUSE_OUTPUT);
+        update_workers(c);
+    } else if (n < OUTPUT_LOW && client_backlogged(c)) {
+        client_resume(c, CLIENT_PAUSE_OUTPUT);
+        update_workers(c);
+    }
+}
+
+void client_send_spliced(struct client *c, struct slice line, size_t at, size_t len,
+                         struct slice instead)
+{
+    if (c->doomed)
+        return;
+    if (outbuf_reserve(&c->out, line.n - len + instead.n + 1) < 0) {
+        client_doom(c, "out of memory for its output");
+        return;
+    }
+    outbuf_put(&c->out, (struct slice){line.p, at});
+    outbuf_put(&c->out, instead);
+    outbuf_put(&c->out, (struct slice){line.p + at + len, line.n - at - len});
+    outbuf_put(&c->out, SLICE("\n"));
+    if (list_empty(&c->in_dirty))
+        list_append(&c->server->dirty_clients, &c->in_dirty);
+    check_output(c);
+}
+
+void client_send(struct client *c, struct slice line)
+{
+    client_send_spliced(c, line, line.n, 0, SLICE_NULL);
+}
+
+void client_send_take(struct client *c, char *line)
+{
+    if (line)
+        client_send(c, slice_str(line));
+    else
+        client_doom(c, "out of memory for its output");
+    free(line);
+}
+
+bool client_opted_out(const struct client *c, struct slice method)
+{
+    for (size_t i = 0; c->opted_out && c->opted_out[i]; i++)
+        if (slice_is(method, c->opted_out[i]))
+            return true;
+    return false;
+}
+
+void client_pause(struct client *c, unsigned why)
+{
+    if (!c->paused && !c->doomed) {
+        ev_io_stop(c->server->loop, &c->readable);
+        if (hangup_watch(&c->server->hangup, c->fd, c) < 0)
+            log_warn(&c->server->log, "client %u: its disconnect will be noticed late", c->id);
+    }
+    c->paused |= why;
+}
+
+void client_resume(struct client *c, unsigned why)
+{
+    unsigned before = c->paused;
+    c->paused &= ~why;
+    if (before && !c->paused && !c->doomed) {
+        hangup_unwatch(&c->server->hangup, c->fd);
+        ev_io_start(c->server->loop, &c->readable);
+        /* Whole lines may have been left in the buffer. */
+        ev_feed_event(c->server->loop, &c->readable, EV_CUSTOM);
+    }
+}
+
+void client_hold(struct client *c, size_t bytes)
+{
+    c->held_bytes += bytes;
+    if (c->held_bytes >= HELD_HIGH)
+        client_pause(c, CLIENT_PAUSE_HELD);
+}
+
+void client_unhold(struct client *c, size_t bytes)
+{
+    c->held_bytes -= bytes;
+    if (c->held_bytes < HELD_LOW)
+        client_resume(c, CLIENT_PAUSE_HELD);
+}
+
+void client_doom(struct client *c, const char *why)
+{
+    if (c->doomed)
+        return;
+    log_debug(&c->server->log, "client %u: gone: %s", c->id, why);
+    c->doomed = true;
+    stop_watching(c);
+    list_remove(&c->in_dirty);
+    list_append(&c->server->doomed, &c->in_doomed);
+    update_workers(c);
+}
+
+void client_close_after_output(struct client *c)
+{
+    c->closing = true;
+    client_pause(c, CLIENT_PAUSE_CLOSING);
+    if (list_empty(&c->in_dirty))
+        list_append(&c->server->dirty_clients, &c->in_dirty);
+}
+
+/* Hands on every whole line, unless something on the way says to stop. */
+static void take_lines(struct client *c)
+{
+    struct slice line;
+    int r = LINEBUF_NONE;
+    while (!c->paused && !c->doomed && (r = linebuf_next(&c->in, &line)) == LINEBUF_OK)
+        if (line.n)
+            router_client_line(c, line);
+    if (r != LINEBUF_TOO_LONG || c->paused || c->doomed)
+        return;
+    client_send_take(c, rpc_error(SLICE_NULL, RPC_MESSAGE_TOO_LARGE,
+                                  "Message is longer than maxMessageBytes.", NULL));
+    client_close_after_output(c);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
+{
+    struct client *c = container_of(w, struct client, readable);
+    (void)loop;
+    if (revents & EV_READ) {
+        int r = linebuf_read(&c->in, c->fd);
+        if (r == LINEBUF_EOF)
+            client_doom(c, "disconnected");
+        else if (r < 0)
+            client_doom(c, strerror(-r));
+        if (c->doomed)
+            return;
+    }
+    take_lines(c);
+}
+
+void client_flush(struct client *c)
+{
+    struct ev_loop *loop = c->server->loop;
+    list_remove(&c->in_dirty);
+    if (c->doomed)
+        return;
+    size_t before = outbuf_len(&c->out);
+    int r = outbuf_flush(&c->out, c->fd);
+    if (r < 0) {
+        client_doom(c, strerror(-r));
+        return;
+    }
+    if (r == OUTBUF_EMPTY) {
+        ev_io_stop(loop, &c->writable);
+        ev_timer_stop(loop, &c->stall);
+        if (c->closing)
+            client_doom(c, "closed by the daemon");
+    } else {
+        ev_io_start(loop, &c->writable);
+        if (!ev_is_active(&c->stall) || outbuf_len(&c->out) < before)
+            ev_timer_again(loop, &c->stall);
+    }
+    check_output(c);
+}
+
+static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
+{
+    (void)loop;
+    (void)revents;
+    client_flush(container_of(w, struct client, writable));
+}
+
+static void on_stall(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct client *c = container_of(timer, struct client, stall);
+    (void)loop;
+    (void)revents;
+    log_warn(&c->server->log, "client %u: dropped: read nothing for %lld ms", c->id,
+             (long long)c->server->config->client_stall_timeout_ms);
+    client_doom(c, "stalled");
+}

@@ -1,0 +1,316 @@
+#include "daemon/control.h"
+
+#include "daemon/crew.h"
+#include "daemon/pool.h"
+#include "daemon/status.h"
+#include "proto/json.h"
+
+#include <stdio.h>
+
+/* Places in the queue are told anew at most this often. */
+#define POSITIONS_S 0.2
+
+static void refuse(struct client *c, const struct envelope *e, int code, const char *message)
+{
+    client_send_take(c, rpc_error(e->id, code, message, NULL));
+}
+
+static void answer(struct client *c, const struct envelope *e, cJSON *result)
+{
+    client_send_take(c, rpc_result(e->id, result));
+}
+
+static void on_ping(struct client *c, struct slice line, const struct envelope *e)
+{
+    cJSON *result = cJSON_CreateObject();
+    (void)line;
+    cJSON_AddStringToObject(result, "version", CP_VERSION);
+    cJSON_AddNumberToObject(result, "pid", (double)getpid());
+    cJSON_AddNumberToObject(result, "uptimeMs", (double)(now_ms() - c->server->started_at));
+    answer(c, e, result);
+}
+
+static void on_status(struct client *c, struct slice line, const struct envelope *e)
+{
+    (void)line;
+    answer(c, e, status_build(c->server));
+}
+
+static void on_acquire(struct client *c, struct slice line, const struct envelope *e)
+{
+    struct slice timeout = json_get(e->params, "timeoutMs");
+    _cleanup_free_ char *digits = timeout.n ? slice_dup(timeout) : NULL;
+    char *end = NULL;
+    double ms = digits ? strtod(digits, &end) : 0;
+    if (digits && strcmp(digits, "null") != 0 && (end == digits || *end || ms < 1 || ms > 1e12)) {
+        refuse(c, e, RPC_INVALID_PARAMS, "timeoutMs must be a number of at least 1.");
+        return;
+    }
+    struct request *r = request_new(c, line, e);
+    if (!r) {
+        refuse(c, e, RPC_INTERNAL, "Out of memory for a request.");
+        return;
+    }
+    r->acquire = true;
+    r->timeout_ms = (uint64_t)ms;
+    struct thread *t = r->thread_id ? threads_find(&c->server->threads, e->thread_id) : NULL;
+    pool_request(r, t ? t->owner : NULL);
+}
+
+static struct worker *acquired_worker(const struct client *c)
+{
+    list_for_each (it, &c->leases) {
+        struct worker *w = list_entry(it, struct worker, lease.in_client);
+        if (w->lease.acquired)
+            return w;
+    }
+    return NULL;
+}
+
+static void on_release(struct client *c, struct slice line, const struct envelope *e)
+{
+    struct worker *w;
+    (void)line;
+    answer(c, e, NULL);
+    while ((w = acquired_worker(c))) {
+        w->lease.acquired = false;
+        pool_settle(w);
+    }
+}
+
+static void on_cancel(struct client *c, struct slice line, const struct envelope *e)
+{
+    struct slice id = json_get(e->params, "id");
+    struct request *found = NULL;
+    (void)line;
+    list_for_each (it, &c->requests) {
+        struct request *r = list_entry(it, struct request, in_client);
+        if (!found && r->state == REQUEST_QUEUED && slice_is(id, r->id))
+            found = r;
+    }
+    if (found)
+        pool_cancel(found);
+    cJSON *result = cJSON_CreateObject();
+    cJSON_AddBoolToObject(result, "cancelled", found != NULL);
+    answer(c, e, result);
+}
+
+struct events {
+    bool queue, unknown;
+};
+
+static void read_event(struct slice element, void *arg)
+{
+    struct events *events = arg;
+    if (slice_is(json_text(element), "queue"))
+        events->queue = true;
+    else
+        events->unknown = true;
+}
+
+static void on_subscribe(struct client *c, struct slice line, const struct envelope *e)
+{
+    struct slice list = json_get(e->params, "events");
+    struct events events = {0};
+    (void)line;
+    if (list.n)
+        json_each(list, read_event, &events);
+    if (!list.n || list.p[0] != '[' || events.unknown) {
+        refuse(c, e, RPC_INVALID_PARAMS, "events must be an array of: \"queue\".");
+        return;
+    }
+    c->wants_queue_events = events.queue;
+    answer(c, e, NULL);
+}
+
+static const struct {
+    const char *name;
+    void (*handle)(struct client *c, struct slice line, const struct envelope *e);
+} own_methods[] = {
+    {"pool/ping", on_ping},       {"pool/status", on_status}, {"pool/acquire", on_acquire},
+    {"pool/release", on_release}, {"pool/cancel", on_cancel}, {"pool/subscribe", on_subscribe},
+};
+
+void control_request(struct client *c, struct slice line, const struct envelope *e)
+{
+    char message[192];
+    if (config_denies(c->server->config, e->method)) {
+        refuse(c, e, RPC_FORBIDDEN, "This method is refused here: it is in denyMethods.");
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(own_methods); i++) {
+        if (slice_is(e->method, own_methods[i].name)) {
+            own_methods[i].handle(c, line, e);
+            return;
+        }
+    }
+    (void)snprintf(message, sizeof(message), "Unknown method: %.*s",
+                   (int)(e->method.n < 128 ? e->method.n : 128), e->method.p);
+    refuse(c, e, RPC_METHOD_NOT_FOUND, message);
+}
+
+/* Codex takes names that are valid values of an HTTP header. */
+static bool header_value(const char *name)
+{
+    for (; *name; name++)
+        if ((unsigned char)*name < 0x20 || *name == 0x7f)
+            return false;
+    return true;
+}
+
+static bool keep_opt_outs(struct client *c, const cJSON *list)
+{
+    const cJSON *each;
+    size_t n = 0;
+    if (!cJSON_IsArray(list))
+        return true;
+    c->opted_out = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof(*c->opted_out));
+    if (!c->opted_out)
+        return false;
+    cJSON_ArrayForEach(each, list)
+    {
+        if (cJSON_IsString(each) && !(c->opted_out[n++] = strdup(each->valuestring)))
+            return false;
+    }
+    return true;
+}
+
+/* What is wrong with an initialize, NULL if nothing is. */
+static const char *take_initialize(struct client *c, const cJSON *params, char *room, size_t n)
+{
+    const cJSON *info = cJSON_GetObjectItemCaseSensitive(params, "clientInfo");
+    const cJSON *name = cJSON_GetObjectItemCaseSensitive(info, "name");
+    const cJSON *version = cJSON_GetObjectItemCaseSensitive(info, "version");
+    const cJSON *capabilities = cJSON_GetObjectItemCaseSensitive(params, "capabilities");
+    if (!cJSON_IsObject(info))
+        return "Invalid request: missing field `clientInfo`";
+    if (!cJSON_IsString(name))
+        return "Invalid request: missing field `name`";
+    if (!cJSON_IsString(version))
+        return "Invalid request: missing field `version`";
+    if (!header_value(name->valuestring)) {
+        (void)snprintf(room, n, "Invalid clientInfo.name: '%s'. Must be a valid HTTP header value.",
+                       name->valuestring);
+        return room;
+    }
+    c->name = strdup(name->valuestring);
+    if (!c->name || !keep_opt_outs(c, cJSON_GetObjectItemCaseSensitive(
+                                          capabilities, "optOutNotificationMethods")))
+        return "Out of memory";
+    return NULL;
+}
+
+bool control_initialize(struct client *c, const struct envelope *e)
+{
+    char room[512];
+    const char *wrong = "Already initialized";
+    if (!c->initialized) {
+        _cleanup_free_ char *text = slice_dup(e->params);
+        cJSON *params = text ? cJSON_Parse(text) : NULL;
+        wrong = take_initialize(c, params, room, sizeof(room));
+        cJSON_Delete(params);
+    }
+    if (wrong) {
+        client_send_take(c, rpc_refusal(e->id, RPC_INVALID_REQUEST, wrong));
+        return false;
+    }
+    c->initialized = true;
+    log_debug(&c->server->log, "client %u: initialized as %s", c->id, c->name);
+    return true;
+}
+
+static void answer_initialize(struct request *r)
+{
+    struct server *s = r->server;
+    if (s->initialize_result)
+        request_answer(r, rpc_result_raw(slice_str(r->id), slice_str(s->initialize_result)));
+    else if (s->phase != SERVER_RUNNING)
+        request_fail(r, RPC_SHUTDOWN, "Worker pool has been shut down.");
+    else if (crew_hopeless(s))
+        request_fail(r, RPC_WORKER_START, "%s", s->start_failure ? s->start_failure : "");
+    else if (request_park(r, REQUEST_BLOCKED, &s->unready))
+        crew_start_workers(s);
+}
+
+/* As Codex answers it for a process of the client's own. */
+static void answer_loaded(struct request *r)
+{
+    cJSON *result = cJSON_CreateObject();
+    cJSON *data = cJSON_AddArrayToObject(result, "data");
+    list_for_each (it, &r->client->threads)
+        cJSON_AddItemToArray(data,
+                             cJSON_CreateString(list_entry(it, struct thread, in_client)->id));
+    cJSON_AddNullToObject(result, "nextCursor");
+    request_answer(r, rpc_result(slice_str(r->id), result));
+}
+
+void control_answer(struct request *r)
+{
+    if (r->method->class == METHOD_INITIALIZE)
+        answer_initialize(r);
+    else
+        answer_loaded(r);
+}
+
+void control_answer_acquired(struct request *r, struct worker *w, uint64_t waited_ms)
+{
+    cJSON *result = cJSON_CreateObject();
+    cJSON_AddNumberToObject(result, "worker", w->id);
+    cJSON_AddNumberToObject(result, "waitedMs", (double)waited_ms);
+    request_answer(r, rpc_result(slice_str(r->id), result));
+}
+
+static void tell_position(struct request *r, size_t position)
+{
+    cJSON *params = cJSON_CreateObject();
+    cJSON_AddItemToObject(params, "id", cJSON_CreateRaw(r->id));
+    cJSON_AddNumberToObject(params, "position", (double)position);
+    cJSON_AddNumberToObject(params, "length", (double)r->server->queue.length);
+    r->told_position = position;
+    client_send_take(r->client, rpc_notification("pool/queued", params));
+}
+
+void control_tell_queued(struct request *r)
+{
+    if (r->client->wants_queue_events)
+        tell_position(r, queue_position(&r->server->queue, &r->waiter));
+}
+
+void control_tell_assigned(struct request *r, struct worker *w, uint64_t waited_ms)
+{
+    if (!r->client->wants_queue_events)
+        return;
+    cJSON *params = cJSON_CreateObject();
+    cJSON_AddItemToObject(params, "id", cJSON_CreateRaw(r->id));
+    cJSON_AddNumberToObject(params, "worker", w->id);
+    cJSON_AddNumberToObject(params, "waitedMs", (double)waited_ms);
+    client_send_take(r->client, rpc_notification("pool/assigned", params));
+}
+
+static void on_positions(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct server *s = container_of(timer, struct server, position_timer);
+    size_t position = 0;
+    (void)loop;
+    (void)revents;
+    list_for_each (it, &s->queue.all) {
+        struct waiter *w = list_entry(it, struct waiter, in_all);
+        struct request *r = container_of(w, struct request, waiter);
+        position++;
+        if (r->client->wants_queue_events && !r->client->doomed && r->told_position != position)
+            tell_position(r, position);
+    }
+}
+
+void control_positions_changed(struct server *s)
+{
+    if (s->queue.length && !ev_is_active(&s->position_timer)) {
+        ev_timer_set(&s->position_timer, POSITIONS_S, 0.);
+        ev_timer_start(s->loop, &s->position_timer);
+    }
+}
+
+void control_init(struct server *s)
+{
+    ev_timer_init(&s->position_timer, on_positions, POSITIONS_S, 0.);
+}

@@ -1,0 +1,278 @@
+#include "daemon/crew.h"
+
+#include "daemon/children.h"
+#include "daemon/client.h"
+#include "daemon/pool.h"
+#include "daemon/router.h"
+
+#include <errno.h>
+
+#define SILENT_MS 60000
+
+static size_t count_state(const struct server *s, enum worker_state state)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_workers; i++)
+        n += s->workers[i]->state == state;
+    return n;
+}
+
+static size_t alive(const struct server *s)
+{
+    return s->n_workers - count_state(s, WORKER_DOWN) - count_state(s, WORKER_STOPPING);
+}
+
+static bool in_backoff(const struct worker *w)
+{
+    return w->state == WORKER_DOWN && ev_is_active(&w->timer);
+}
+
+static bool in_pool(const struct worker *w)
+{
+    return w->id <= (unsigned)w->server->config->pool_size;
+}
+
+/* Marks as many more as wanted as somebody waits for. */
+static void want_more(struct server *s)
+{
+    size_t coming = count_state(s, WORKER_STARTING), needed = list_empty(&s->unready) ? 0 : 1;
+    list_for_each (it, &s->queue.any.waiters)
+        if (++needed >= s->n_workers)
+            break;
+    for (size_t i = 0; i < s->n_workers; i++)
+        coming += s->workers[i]->state == WORKER_DOWN && s->workers[i]->wanted;
+    for (size_t i = 0; i < s->n_workers && coming < needed; i++) {
+        struct worker *w = s->workers[i];
+        if (w->state == WORKER_DOWN && !w->wanted && in_pool(w)) {
+            w->wanted = true;
+            coming++;
+        }
+    }
+}
+
+/* The very first start is under way, or has just failed. */
+static bool first_is_pending(const struct server *s)
+{
+    if (s->initialize_result)
+        return false;
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (s->workers[i]->state != WORKER_DOWN || in_backoff(s->workers[i]))
+            return true;
+    return false;
+}
+
+void crew_start_workers(struct server *s)
+{
+    if (s->phase != SERVER_RUNNING)
+        return;
+    want_more(s);
+    for (size_t i = 0; i < s->n_workers && !first_is_pending(s); i++) {
+        struct worker *w = s->workers[i];
+        if (w->state == WORKER_DOWN && w->wanted && in_pool(w) && !in_backoff(w))
+            worker_start(w);
+    }
+}
+
+void crew_prewarm(struct server *s)
+{
+    for (size_t i = 0; i < s->n_workers; i++)
+        s->workers[i]->wanted = true;
+    crew_start_workers(s);
+}
+
+int crew_resize(struct server *s)
+{
+    size_t n = (size_t)s->config->pool_size;
+    if (n > s->n_workers) {
+        struct worker **workers = realloc(s->workers, n * sizeof(*workers));
+        if (!workers)
+            return -ENOMEM;
+        s->workers = workers;
+    }
+    while (s->n_workers < n) {
+        struct worker *w = worker_new(s, (unsigned)s->n_workers + 1);
+        if (!w)
+            return -ENOMEM;
+        w->wanted = s->config->prewarm;
+        s->workers[s->n_workers++] = w;
+    }
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (s->workers[i]->state == WORKER_IDLE)
+            (void)crew_replace_if_worn(s->workers[i]);
+    return 0;
+}
+
+void crew_worker_ready(struct worker *w)
+{
+    struct server *s = w->server;
+    struct list unready;
+    list_init(&unready);
+    list_splice(&unready, &s->unready);
+    worker_set_state(w, WORKER_IDLE);
+    router_route_all(&unready);
+    if (w->state == WORKER_IDLE)
+        pool_free_worker(w);
+    crew_start_workers(s);
+}
+
+bool crew_hopeless(const struct server *s)
+{
+    bool failed = false;
+    for (size_t i = 0; i < s->n_workers; i++) {
+        const struct worker *w = s->workers[i];
+        if (w->state != WORKER_DOWN)
+            return false;
+        failed = failed || w->start_failed;
+    }
+    return failed;
+}
+
+void crew_start_failed(struct worker *w)
+{
+    struct server *s = w->server;
+    const char *why = s->start_failure ? s->start_failure : "Cannot start codex: out of memory";
+    if (!crew_hopeless(s))
+        return;
+    pool_reject_all(s, RPC_WORKER_START, why);
+    struct request *r;
+    while ((r = list_first(&s->unready, struct request, node)))
+        request_fail(r, RPC_WORKER_START, "%s", why);
+}
+
+void crew_worker_gone(struct worker *w)
+{
+    crew_start_workers(w->server);
+}
+
+static bool subscribed_there(const struct worker *w)
+{
+    list_for_each (it, &w->threads)
+        if (list_entry(it, struct thread, in_owner)->subscriber)
+            return true;
+    return false;
+}
+
+/* Why a free worker is to be replaced; NULL if it is not. */
+static const char *worn_out(const struct worker *w)
+{
+    const struct config *c = w->server->config;
+    if (subscribed_there(w))
+        return NULL;
+    if (w->retire)
+        return "replaced, as its binary, configuration or login is out of date";
+    if (c->max_streams_per_worker &&
+        w->streams_since_start >= (unsigned long)c->max_streams_per_worker)
+        return "replaced after maxStreamsPerWorker streams";
+    if (c->max_worker_age_ms && now_ms() - w->started_at >= (uint64_t)c->max_worker_age_ms)
+        return "replaced past maxWorkerAgeMs";
+    if (c->max_worker_rss_bytes &&
+        children_tree(w->pid).rss_bytes > (uint64_t)c->max_worker_rss_bytes)
+        return "replaced past maxWorkerRssBytes";
+    return NULL;
+}
+
+bool crew_replace_if_worn(struct worker *w)
+{
+    if (!in_pool(w)) {
+        w->wanted = false;
+        worker_stop(w, false, "poolSize was reduced");
+        return true;
+    }
+    const char *why = worn_out(w);
+    if (why)
+        worker_stop(w, true, why);
+    return why != NULL;
+}
+
+void crew_retire(struct worker *w, const char *why)
+{
+    if (w->state == WORKER_DOWN || w->state == WORKER_STOPPING)
+        return;
+    log_info(&w->server->log, "worker %u: will be replaced: %s", w->id, why);
+    w->retire = true;
+    if (w->state == WORKER_IDLE)
+        (void)crew_replace_if_worn(w);
+}
+
+uint64_t crew_idle_limit_ms(const struct worker *w)
+{
+    const struct config *c = w->server->config;
+    uint64_t limit = (uint64_t)c->idle_timeout_ms;
+    uint64_t age = now_ms() - w->started_at, max_age = (uint64_t)c->max_worker_age_ms;
+    if (max_age && age < max_age && (!limit || max_age - age < limit))
+        limit = max_age - age;
+    return limit;
+}
+
+void crew_worker_unused(struct worker *w)
+{
+    struct server *s = w->server;
+    if (w->probing) {
+        worker_stop(w, true, "it does not answer");
+        return;
+    }
+    if (crew_replace_if_worn(w))
+        return;
+    bool timed_out = s->config->idle_timeout_ms &&
+                     now_ms() - w->idle_since + 1 >= (uint64_t)s->config->idle_timeout_ms;
+    if (timed_out && !subscribed_there(w) && alive(s) > (size_t)s->config->min_workers) {
+        worker_stop(w, false, "idle for idleTimeoutMs");
+    } else if (timed_out && !subscribed_there(w) && !list_empty(&w->threads)) {
+        worker_stop(w, true, "idle for idleTimeoutMs, to free its threads' locks");
+    } else {
+        worker_set_state(w, WORKER_IDLE);
+    }
+}
+
+struct worker *crew_any_ready(struct server *s, const struct client *c)
+{
+    struct worker *best = NULL;
+    list_for_each (it, &c->leases) {
+        struct worker *held = list_entry(it, struct worker, lease.in_client);
+        if (worker_ready(held))
+            return held;
+    }
+    for (size_t i = 0; i < s->n_workers; i++) {
+        struct worker *w = s->workers[i];
+        if (!worker_ready(w))
+            continue;
+        if (!best || (best->out_held && !w->out_held) ||
+            (best->out_held == w->out_held && w->in_flight < best->in_flight))
+            best = w;
+    }
+    return best;
+}
+
+bool crew_is_silent(const struct worker *w)
+{
+    return w->probing || now_ms() - w->last_heard > SILENT_MS;
+}
+
+static void on_probed(struct worker *w, const struct envelope *answer, void *arg)
+{
+    (void)arg;
+    w->probing = false;
+    if (!answer || w->state != WORKER_IDLE)
+        return;
+    worker_set_state(w, WORKER_IDLE);
+    pool_free_worker(w);
+}
+
+void crew_probe(struct worker *w)
+{
+    struct server *s = w->server;
+    if (w->probing)
+        return;
+    w->probing = true;
+    ev_timer_stop(s->loop, &w->timer);
+    ev_timer_set(&w->timer, (double)s->config->interrupt_timeout_ms / 1e3, 0.);
+    ev_timer_start(s->loop, &w->timer);
+    worker_ask(w, "thread/loaded/list", NULL, on_probed, NULL);
+}
+
+void crew_probe_silent(struct server *s)
+{
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (s->workers[i]->state == WORKER_IDLE && crew_is_silent(s->workers[i]))
+            crew_probe(s->workers[i]);
+}

@@ -1,0 +1,45 @@
+/* How many workers there are: starting, keeping, replacing and dismissing them. */
+#ifndef DAEMON_CREW_H
+#define DAEMON_CREW_H
+
+#include "daemon/worker.h"
+
+/* Starts those that are wanted, and more where somebody waits for one. The first of all starts
+ * alone: older Codexes lose a race on a fresh CODEX_HOME. */
+void crew_start_workers(struct server *s);
+
+/* All of them, with the daemon (the setting prewarm). */
+void crew_prewarm(struct server *s);
+
+/* Brings their number to the configuration's poolSize. 0 or -ENOMEM. */
+int crew_resize(struct server *s) CP_MUSTCHECK;
+
+/* What a worker tells of itself. */
+void crew_worker_ready(struct worker *w);
+void crew_worker_unused(struct worker *w); /* idle for crew_idle_limit_ms */
+void crew_worker_gone(struct worker *w);
+void crew_start_failed(struct worker *w);
+
+/* After how long of being idle it is to be looked at; 0: never. */
+uint64_t crew_idle_limit_ms(const struct worker *w);
+
+/* No worker lives and the last start failed: nothing would come of waiting. */
+bool crew_hopeless(const struct server *s);
+
+/* A ready worker for a request that needs none to itself: one that the client holds, else the one
+ * with the least to do; NULL if none is ready. */
+struct worker *crew_any_ready(struct server *s, const struct client *c);
+
+/* To be replaced as soon as it is idle and nobody subscribes to a thread there. */
+void crew_retire(struct worker *w, const char *why);
+
+/* Stops a free worker that is past one of the limits, or retired. True if it did. */
+bool crew_replace_if_worn(struct worker *w);
+
+/* Has said nothing for so long that it must be asked before it is given away. */
+bool crew_is_silent(const struct worker *w);
+void crew_probe(struct worker *w);
+/* Every idle one that is silent. */
+void crew_probe_silent(struct server *s);
+
+#endif

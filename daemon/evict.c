@@ -1,0 +1,177 @@
+#include "daemon/evict.h"
+
+#include "daemon/abort.h"
+#include "daemon/client.h"
+#include "daemon/crew.h"
+#include "daemon/ownership.h"
+#include "daemon/request.h"
+#include "daemon/router.h"
+#include "proto/json.h"
+
+#define RETRY_MS 50
+/* A Codex that has never closed a thread and does not close an idle one within this never will:
+ * versions before 0.155 do not know the setting. */
+#define NO_UNLOAD_MS 1000
+
+static cJSON *thread_params(const struct thread *t)
+{
+    cJSON *params = cJSON_CreateObject();
+    cJSON_AddStringToObject(params, "threadId", t->id);
+    return params;
+}
+
+static void ask_interrupt(struct thread *t)
+{
+    cJSON *params = thread_params(t);
+    /* Whatever runs: the id of a turn in its first milliseconds is refused. */
+    cJSON_AddStringToObject(params, "turnId", "");
+    worker_ask(t->owner, "turn/interrupt", params, NULL, NULL);
+}
+
+static void on_unsubscribed(struct worker *w, const struct envelope *answer, void *arg)
+{
+    _cleanup_free_ char *id = arg;
+    struct thread *t = id ? threads_find(&w->server->threads, slice_str(id)) : NULL;
+    if (!answer || !t || t->owner != w || !t->evicting)
+        return;
+    /* It was not loaded, so no thread/closed will come. */
+    if (slice_is(json_get_text(answer->result, "status"), "notLoaded"))
+        ownership_end(t);
+}
+
+static void ask(struct thread *t)
+{
+    struct worker *w = t->owner;
+    bool pause = t->goal_active && t->persisted;
+    t->evict_asked = now_ms();
+    if (pause) {
+        cJSON *params = thread_params(t);
+        cJSON_AddStringToObject(params, "status", "paused");
+        worker_ask(w, "thread/goal/set", params, NULL, NULL);
+    }
+    /* The interrupt first: the unsubscribe alone would lose a queued item. */
+    ask_interrupt(t);
+    worker_ask(w, "thread/unsubscribe", thread_params(t), on_unsubscribed, strdup(t->id));
+    if (pause)
+        ask_interrupt(t);
+}
+
+static void start_timer(struct worker *w)
+{
+    if (ev_is_active(&w->evict))
+        return;
+    ev_timer_set(&w->evict, RETRY_MS / 1e3, RETRY_MS / 1e3);
+    ev_timer_start(w->server->loop, &w->evict);
+}
+
+void evict_thread(struct thread *t)
+{
+    if (!t->evicting) {
+        t->evicting = true;
+        t->evict_since = now_ms();
+    }
+    start_timer(t->owner);
+    ask(t);
+}
+
+void evict_await(struct thread *t)
+{
+    t->unsubscribed = true;
+    t->evict_since = now_ms();
+    start_timer(t->owner);
+}
+
+bool evict_done(const struct worker *w)
+{
+    list_for_each (it, &w->threads)
+        if (list_entry(it, struct thread, in_owner)->evicting)
+            return false;
+    return true;
+}
+
+/* This Codex keeps its threads; idle and without shells is as clean as it gets. */
+static void give_up(struct thread *t)
+{
+    struct worker *w = t->owner;
+    struct list blocked;
+    log_info(&w->server->log, "worker %u: codex %s does not unload threads: they stay with it",
+             w->id, w->version ? w->version : "(of unknown version)");
+    worker_ask(w, "thread/backgroundTerminals/clean", thread_params(t), NULL, NULL);
+    if (t->unsubscribed)
+        ownership_subscribe(t, NULL);
+    t->evicting = t->unsubscribed = t->turn_open = false;
+    t->running = 0;
+    t->promised = 0;
+    list_init(&blocked);
+    list_splice(&blocked, &t->blocked);
+    evict_settled(w);
+    router_route_all(&blocked);
+}
+
+/* It should have closed long ago. Who holds the worker now is not to suffer for it. */
+static void overdue(struct thread *t)
+{
+    struct worker *w = t->owner;
+    if (w->state == WORKER_BUSY && list_empty(&w->preparing))
+        crew_retire(w, "a thread there does not close");
+    else
+        worker_stop(w, true, "a thread there does not close");
+}
+
+static bool keeps_threads(const struct thread *t, uint64_t age_ms)
+{
+    return !t->owner->unloads && !t->active && age_ms >= NO_UNLOAD_MS;
+}
+
+static void on_evict(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct worker *w = container_of(timer, struct worker, evict);
+    uint64_t now = now_ms(), limit = (uint64_t)w->server->config->interrupt_timeout_ms;
+    bool more = false;
+    (void)revents;
+    list_for_each (it, &w->threads) {
+        struct thread *t = list_entry(it, struct thread, in_owner);
+        uint64_t age = now - t->evict_since;
+        if (!t->evicting && !t->unsubscribed)
+            continue;
+        more = true;
+        /* Each of these may change the list: the rest is seen in the next round. */
+        if (keeps_threads(t, age)) {
+            give_up(t);
+            break;
+        }
+        if (t->evicting && age >= limit) {
+            overdue(t);
+            break;
+        }
+        if (t->evicting && now - t->evict_asked >= RETRY_MS && w->stdin_fd >= 0)
+            ask(t);
+    }
+    if (!more)
+        ev_timer_stop(loop, timer);
+}
+
+void evict_init(struct worker *w)
+{
+    ev_timer_init(&w->evict, on_evict, 0., 0.);
+}
+
+void evict_settled(struct worker *w)
+{
+    struct list ready;
+    list_init(&ready);
+    list_for_each_safe (it, &w->preparing) {
+        struct request *r = list_entry(it, struct request, node);
+        struct thread *t = threads_find(&w->server->threads, slice_str(r->thread_id));
+        if (t && t->evicting)
+            continue;
+        list_remove(it);
+        list_append(&ready, it);
+    }
+    struct request *r;
+    while ((r = list_first(&ready, struct request, node))) {
+        request_unpark(r);
+        router_prepared(r, w);
+    }
+    abort_check(w);
+}

@@ -1,0 +1,66 @@
+#include "daemon/lease.h"
+
+#include "daemon/request.h"
+
+static bool runs(const struct thread *t)
+{
+    /* After an unsubscribe Codex does not tell of turn/completed; the status it does. */
+    return t->active || (t->running > 0 && !t->unsubscribed && !t->evicting);
+}
+
+static bool anything_runs(const struct worker *w)
+{
+    if (w->lease.unanswered)
+        return true;
+    list_for_each (it, &w->threads)
+        if (runs(list_entry(it, struct thread, in_owner)))
+            return true;
+    return false;
+}
+
+/* The latest promise of a turn on any thread; 0: none. */
+static uint64_t last_promise(const struct worker *w)
+{
+    uint64_t last = 0;
+    list_for_each (it, &w->threads) {
+        const struct thread *t = list_entry(it, struct thread, in_owner);
+        if (t->promised > last)
+            last = t->promised;
+    }
+    return last;
+}
+
+enum lease_verdict lease_judge(const struct worker *w, uint64_t *until)
+{
+    bool kept = w->lease.acquired || w->lease.pinned;
+    if (anything_runs(w))
+        return LEASE_RUNS;
+    uint64_t since = last_promise(w);
+    if (!kept && w->lease.opened_at > since)
+        since = w->lease.opened_at;
+    if (since) {
+        *until = since + (uint64_t)w->server->config->open_linger_ms;
+        return LEASE_WAITS;
+    }
+    return kept ? LEASE_QUIET : LEASE_ENDS;
+}
+
+static bool starts_turn(const struct request *r)
+{
+    return r->method->flags & (METHOD_TURN | METHOD_PROMISES | METHOD_GOAL | METHOD_QUEUE);
+}
+
+bool lease_conflicts(const struct worker *w, const struct thread *t)
+{
+    list_for_each (it, &w->threads) {
+        const struct thread *other = list_entry(it, struct thread, in_owner);
+        if ((runs(other) || other->promised) && !(t && thread_descends(other, t)))
+            return true;
+    }
+    for (size_t i = 0; i < WORKER_SLOTS; i++) {
+        const struct request *r = w->slots[i];
+        if (r && starts_turn(r) && !(t && request_names(r, t->id)))
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,21 @@
+/* When a lease may end. Judges only; the pool acts. */
+#ifndef DAEMON_LEASE_H
+#define DAEMON_LEASE_H
+
+#include "daemon/worker.h"
+
+enum lease_verdict {
+    LEASE_RUNS,  /* something runs, or was sent and is not answered */
+    LEASE_WAITS, /* a turn is expected: ends at *until if somebody waits then */
+    LEASE_QUIET, /* nothing runs, but its holder keeps it (pool/acquire, pinned) */
+    LEASE_ENDS,
+};
+
+/* Of a worker that is leased. *until in ms of the monotonic clock, for LEASE_WAITS. */
+enum lease_verdict lease_judge(const struct worker *w, uint64_t *until);
+
+/* A thread on this worker other than `t` and its sub-agents is busy, or its next turn is sent and
+ * not answered: nothing for `t` may start here now. t NULL: any thread counts. */
+bool lease_conflicts(const struct worker *w, const struct thread *t);
+
+#endif

@@ -1,0 +1,80 @@
+#include "daemon/limit.h"
+
+#include "daemon/asks.h"
+
+#define CHECK_MIN_S 0.05
+
+/* Milliseconds until the turn is past a limit; 0: it is. UINT64_MAX: never. */
+static uint64_t left_ms(const struct worker *w, const struct thread *t)
+{
+    const struct config *c = w->server->config;
+    uint64_t now = now_ms(), left = UINT64_MAX;
+    uint64_t age = now - t->turn_since, quiet = now - t->last_event;
+    uint64_t max = (uint64_t)c->max_turn_ms, stall = (uint64_t)c->turn_stall_timeout_ms;
+    if (max)
+        left = age < max ? max - age : 0;
+    /* One that waits for somebody's answer is not stalled; it is looked at again later. */
+    if (stall && asks_open(w))
+        left = left < stall ? left : stall;
+    else if (stall && quiet < stall)
+        left = left < stall - quiet ? left : stall - quiet;
+    else if (stall)
+        left = 0;
+    return left;
+}
+
+static void interrupt(struct worker *w, struct thread *t)
+{
+    cJSON *params = cJSON_CreateObject();
+    log_warn(&w->server->log,
+             "worker %u: thread %s: its turn is past maxTurnMs or "
+             "turnStallTimeoutMs: interrupted",
+             w->id, t->id);
+    t->turn_interrupted = true;
+    cJSON_AddStringToObject(params, "threadId", t->id);
+    cJSON_AddStringToObject(params, "turnId", "");
+    worker_ask(w, "turn/interrupt", params, NULL, NULL);
+}
+
+static void check(struct worker *w)
+{
+    uint64_t next = UINT64_MAX;
+    list_for_each (it, &w->threads) {
+        struct thread *t = list_entry(it, struct thread, in_owner);
+        if (!t->running || t->turn_interrupted)
+            continue;
+        uint64_t left = left_ms(w, t);
+        if (left == 0)
+            interrupt(w, t);
+        else if (left < next)
+            next = left;
+    }
+    ev_timer_stop(w->server->loop, &w->limit);
+    if (next == UINT64_MAX)
+        return;
+    double after = (double)next / 1e3;
+    ev_timer_set(&w->limit, after > CHECK_MIN_S ? after : CHECK_MIN_S, 0.);
+    ev_timer_start(w->server->loop, &w->limit);
+}
+
+static void on_limit(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)loop;
+    (void)revents;
+    check(container_of(timer, struct worker, limit));
+}
+
+void limit_init(struct worker *w)
+{
+    ev_timer_init(&w->limit, on_limit, 0., 0.);
+}
+
+void limit_update(struct worker *w)
+{
+    const struct config *c = w->server->config;
+    if (!c->max_turn_ms && !c->turn_stall_timeout_ms)
+        return;
+    /* A timer that runs looks at everything when it fires. */
+    if (!ev_is_active(&w->limit))
+        check(w);
+}

@@ -1,0 +1,12 @@
+/* maxTurnMs and turnStallTimeoutMs: a turn past a limit is interrupted, once. */
+#ifndef DAEMON_LIMIT_H
+#define DAEMON_LIMIT_H
+
+#include "daemon/worker.h"
+
+void limit_init(struct worker *w);
+
+/* Something has happened at the worker that may begin or end a limit. */
+void limit_update(struct worker *w);
+
+#endif

@@ -1,0 +1,251 @@
+#include "daemon/listener.h"
+
+#include "daemon/client.h"
+#include "daemon/server.h"
+#include "proto/rpc.h"
+#include "proto/sockpath.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <libgen.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+#define BACKLOG 1024
+/* Accepted in one go, so that newcomers do not keep the others waiting. */
+#define ACCEPT_BATCH 64
+#define RETRY_S 0.1
+
+static void on_readable(struct ev_loop *loop, ev_io *w, int revents);
+static void on_again(struct ev_loop *loop, ev_timer *timer, int revents);
+
+/* The socket's directory, made if it is not there: a descriptor, or -errno. */
+static int open_directory(const char *path)
+{
+    _cleanup_free_ char *copy = strdup(path);
+    if (!copy)
+        return -ENOMEM;
+    const char *dir = dirname(copy);
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* True if a daemon accepts connections there. */
+static bool somebody_answers(const struct sockaddr_un *address)
+{
+    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    /* EAGAIN: its backlog is full, so somebody is there. */
+    return connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN;
+}
+
+static int bind_at(struct server *s, const struct sockaddr_un *address)
+{
+    struct listener *l = &s->listener;
+    struct stat st;
+    l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (l->fd < 0)
+        return -errno;
+    /* Narrow from the first moment on; widened by chmod below if wanted. */
+    mode_t before = umask(0177);
+    int r = bind(l->fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+    (void)umask(before);
+    if (r < 0)
+        return r;
+    if (stat(l->path, &st) < 0 || chmod(l->path, s->config->socket_mode) < 0)
+        return -errno;
+    l->dev = st.st_dev;
+    l->ino = st.st_ino;
+    return listen(l->fd, BACKLOG) < 0 ? -errno : 0;
+}
+
+static int listen_at_path(struct server *s)
+{
+    struct listener *l = &s->listener;
+    struct sockaddr_un address;
+    struct stat st;
+    int r = sockpath_address(l->path, &address);
+    if (r < 0) {
+        log_error(&s->log, "%s: too long for a socket's path", l->path);
+        return EX_CONFIG;
+    }
+    _cleanup_close_ int dir = open_directory(l->path);
+    if (dir < 0) {
+        log_error(&s->log, "%s: cannot open its directory: %s; choose another place by --socket",
+                  l->path, strerror(-dir));
+        return EX_CANTCREAT;
+    }
+    /* Two daemons that start at once must not take each other's new socket for a stale one. */
+    (void)flock(dir, LOCK_EX);
+    if (lstat(l->path, &st) == 0) {
+        if (!S_ISSOCK(st.st_mode)) {
+            log_error(&s->log, "%s: is there and is no socket", l->path);
+            return EX_CANTCREAT;
+        }
+        if (somebody_answers(&address)) {
+            log_error(&s->log,
+                      "%s: another daemon answers there; stop it or choose another "
+                      "place by --socket",
+                      l->path);
+            return EX_UNAVAILABLE;
+        }
+        log_info(&s->log, "%s: replacing the socket file of a daemon that is gone", l->path);
+        (void)unlink(l->path);
+    }
+    r = bind_at(s, &address);
+    if (r == 0)
+        return 0;
+    log_error(&s->log, "%s: cannot listen: %s", l->path, strerror(-r));
+    return EX_CANTCREAT;
+}
+
+/* Checks what systemd has passed. */
+static int adopt(struct server *s, int fd)
+{
+    struct listener *l = &s->listener;
+    int accepting = 0;
+    socklen_t n = sizeof(accepting);
+    if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &n) < 0 || !accepting ||
+        fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+        log_error(&s->log, "LISTEN_FDS: must be one listening stream socket");
+        return EX_CONFIG;
+    }
+    l->fd = fd;
+    l->inherited = true;
+    return 0;
+}
+
+int listener_init(struct server *s)
+{
+    struct listener *l = &s->listener;
+    *l = (struct listener){.fd = -1, .paused = true, .path = strdup(s->config->socket)};
+    ev_init(&l->readable, on_readable);
+    ev_timer_init(&l->again, on_again, RETRY_S, 0.);
+    if (!l->path)
+        return EX_OSERR;
+    int inherited = notify_listen_fd();
+    int r = inherited != -1 ? adopt(s, inherited) : listen_at_path(s);
+    if (r == 0)
+        ev_io_set(&l->readable, l->fd, EV_READ);
+    return r;
+}
+
+void listener_close(struct server *s)
+{
+    struct listener *l = &s->listener;
+    struct stat st;
+    listener_pause(s);
+    if (l->fd >= 0 && !l->inherited && lstat(l->path, &st) == 0 && st.st_dev == l->dev &&
+        st.st_ino == l->ino)
+        (void)unlink(l->path);
+    l->fd = cp_close(l->fd);
+    free(l->path);
+    l->path = NULL;
+}
+
+void listener_pause(struct server *s)
+{
+    struct listener *l = &s->listener;
+    if (l->paused)
+        return;
+    l->paused = true;
+    ev_io_stop(s->loop, &l->readable);
+    ev_timer_stop(s->loop, &l->again);
+}
+
+void listener_resume(struct server *s)
+{
+    struct listener *l = &s->listener;
+    if (!l->paused || l->fd < 0)
+        return;
+    l->paused = false;
+    ev_io_start(s->loop, &l->readable);
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct server *s = timer->data;
+    (void)loop;
+    (void)revents;
+    listener_resume(s);
+}
+
+/* By its main group or any other it has. */
+static bool in_allowed_group(const struct config *config, int fd, gid_t gid)
+{
+    gid_t groups[256];
+    socklen_t size = sizeof(groups);
+    if (config->allow_gids[0] < 0)
+        return false;
+    if (config_has_id(config->allow_gids, (int64_t)gid))
+        return true;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
+        return false;
+    for (size_t i = 0; i < size / sizeof(gid_t); i++)
+        if (config_has_id(config->allow_gids, (int64_t)groups[i]))
+            return true;
+    return false;
+}
+
+/* Says why and closes; the connection has taken nothing yet. */
+static void turn_away(struct server *s, int fd, const struct ucred *who)
+{
+    _cleanup_free_ char *line = rpc_error(SLICE_NULL, RPC_FORBIDDEN,
+                                          "This user may not connect: not in allowUids or "
+                                          "allowGids.",
+                                          NULL);
+    log_warn(&s->log, "refused uid %u (pid %d): not in allowUids or allowGids", (unsigned)who->uid,
+             (int)who->pid);
+    s->counters.rejected++;
+    if (line) {
+        (void)!send(fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)!send(fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
+    (void)cp_close(fd);
+}
+
+static void welcome(struct server *s, int fd)
+{
+    struct ucred who = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+    socklen_t size = sizeof(who);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0 ||
+        (!config_has_id(s->config->allow_uids, (int64_t)who.uid) &&
+         !in_allowed_group(s->config, fd, who.gid))) {
+        turn_away(s, fd, &who);
+        return;
+    }
+    if (!client_new(s, fd, who.uid, who.gid, who.pid))
+        log_error(&s->log, "out of memory for a client");
+    if (s->n_clients >= (size_t)s->config->max_clients) {
+        log_warn(&s->log, "maxClients (%lld) are connected: others wait to be accepted",
+                 (long long)s->config->max_clients);
+        listener_pause(s);
+    }
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
+{
+    struct listener *l = container_of(w, struct listener, readable);
+    struct server *s = container_of(l, struct server, listener);
+    (void)revents;
+    for (int i = 0; i < ACCEPT_BATCH && !l->paused; i++) {
+        int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0) {
+            welcome(s, fd);
+        } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+            log_error(&s->log, "cannot accept: %s; trying again", strerror(errno));
+            listener_pause(s);
+            l->again.data = s;
+            ev_timer_set(&l->again, RETRY_S, 0.);
+            ev_timer_start(loop, &l->again);
+        } else if (errno != EINTR && errno != ECONNABORTED) {
+            break;
+        }
+    }
+}

@@ -1,0 +1,52 @@
+#include "daemon/ownership.h"
+
+#include "daemon/client.h"
+#include "daemon/crew.h"
+#include "daemon/evict.h"
+#include "daemon/pool.h"
+#include "daemon/router.h"
+
+struct thread *ownership_begin(struct worker *w, struct slice id)
+{
+    struct server *s = w->server;
+    struct thread *t = threads_find(&s->threads, id);
+    if (t && t->owner == w)
+        return t;
+    if (t)
+        ownership_end(t);
+    t = threads_add(&s->threads, id, w, &w->threads);
+    if (!t) {
+        log_error(&s->log, "worker %u: out of memory for a thread", w->id);
+        return NULL;
+    }
+    closed_remove(w->closed, id);
+    t->stream = w->streams;
+    return t;
+}
+
+void ownership_subscribe(struct thread *t, struct client *c)
+{
+    thread_subscribe(t, c, c ? &c->threads : NULL);
+}
+
+void ownership_end(struct thread *t)
+{
+    struct worker *w = t->owner;
+    struct list blocked;
+    _cleanup_free_ char *id = strdup(t->id);
+    list_init(&blocked);
+    list_splice(&blocked, &t->blocked);
+    closed_add(w->closed, slice_str(t->id));
+    if (t->evicting || t->unsubscribed)
+        w->unloads = true;
+    t->opening = NULL;
+    threads_remove(&w->server->threads, t, &w->threads);
+    /* First who has the worker already, then who was before the rest at this thread. */
+    evict_settled(w);
+    if (id)
+        pool_thread_unowned(w, id);
+    router_route_all(&blocked);
+    pool_settle(w);
+    if (w->state == WORKER_IDLE)
+        (void)crew_replace_if_worn(w);
+}

@@ -1,0 +1,17 @@
+/* Which worker has which thread loaded: the beginning and the end of that. */
+#ifndef DAEMON_OWNERSHIP_H
+#define DAEMON_OWNERSHIP_H
+
+#include "daemon/worker.h"
+
+/* The thread's entry, made if there is none; its owner is w from now on. NULL when out of memory.
+ */
+struct thread *ownership_begin(struct worker *w, struct slice id);
+
+/* Nobody has it loaded any more: what waited for that goes on. Frees the entry. */
+void ownership_end(struct thread *t);
+
+/* Makes a client the thread's one subscriber; NULL for nobody. */
+void ownership_subscribe(struct thread *t, struct client *c);
+
+#endif

@@ -1,0 +1,265 @@
+#include "daemon/progress.h"
+
+#include "daemon/client.h"
+#include "daemon/crew.h"
+#include "daemon/evict.h"
+#include "daemon/ownership.h"
+#include "daemon/pool.h"
+#include "proto/json.h"
+
+/* A turn is to start that is not running yet. */
+static void promise(struct thread *t)
+{
+    if (!t->promised)
+        t->promised = now_ms();
+}
+
+/* Something runs on a thread although nobody may have asked for it. */
+static void on_activity(struct worker *w, struct thread *t)
+{
+    if (t->evicting)
+        evict_thread(t);
+    else if (!t->subscriber && !t->opening && !t->unsubscribed)
+        evict_thread(t);
+    else if (w->state == WORKER_IDLE && t->subscriber)
+        pool_lease_to(w, t->subscriber);
+}
+
+static void on_status(struct worker *w, struct thread *t, const struct envelope *e)
+{
+    struct slice type = json_get_text(e->params, "status.type");
+    t->active = slice_is(type, "active");
+    if (t->active)
+        on_activity(w, t);
+}
+
+static void on_turn_started(struct worker *w, struct thread *t, const struct envelope *e)
+{
+    t->running++;
+    t->promised = 0;
+    t->persisted = true;
+    t->turn_open = t->subscriber != NULL;
+    t->turn_since = now_ms();
+    t->turn_interrupted = false;
+    thread_set_turn(t, json_get_text(e->params, "turn.id"));
+    w->lease.opened_at = 0;
+    if (w->lease.holder)
+        t->stream = w->streams;
+    on_activity(w, t);
+}
+
+static void on_turn_completed(struct thread *t, const struct envelope *e)
+{
+    if (t->running)
+        t->running--;
+    t->turn_open = t->running > 0;
+    /* Only a completed turn is followed by the next queued item; an interrupt stops goals, too. */
+    if (slice_is(json_get_text(e->params, "turn.status"), "completed") &&
+        (t->goal_active || t->queued))
+        promise(t);
+}
+
+static void set_goal(struct thread *t, struct slice status)
+{
+    t->goal_active = slice_is(status, "active");
+    if (t->goal_active && !t->running)
+        promise(t);
+}
+
+static void on_queue_listed(struct worker *w, const struct envelope *answer, void *arg)
+{
+    _cleanup_free_ char *id = arg;
+    struct thread *t = id ? threads_find(&w->server->threads, slice_str(id)) : NULL;
+    if (!t || t->owner != w || !answer)
+        return;
+    size_t n = json_count(json_get(answer->result, "data"));
+    /* The item that is missing is on its way to be a turn. */
+    if (n < t->queued)
+        promise(t);
+    t->queued = n;
+    pool_settle(w);
+}
+
+static void on_queue_changed(struct worker *w, struct thread *t)
+{
+    cJSON *params = cJSON_CreateObject();
+    cJSON_AddStringToObject(params, "threadId", t->id);
+    if (!t->running)
+        promise(t);
+    worker_ask(w, "thread/queue/list", params, on_queue_listed, strdup(t->id));
+}
+
+void progress_notified(struct worker *w, struct thread *t, const struct envelope *e)
+{
+    struct slice method = e->method;
+    t->last_event = now_ms();
+    if (slice_is(method, "thread/status/changed"))
+        on_status(w, t, e);
+    else if (slice_is(method, "turn/started"))
+        on_turn_started(w, t, e);
+    else if (slice_is(method, "turn/completed"))
+        on_turn_completed(t, e);
+    else if (slice_is(method, "thread/goal/updated"))
+        set_goal(t, json_get_text(e->params, "goal.status"));
+    else if (slice_is(method, "thread/goal/cleared"))
+        t->goal_active = false;
+    else if (slice_is(method, "thread/queue/changed"))
+        on_queue_changed(w, t);
+    else if (slice_is(method, "thread/closed"))
+        ownership_end(t);
+    else
+        return;
+    pool_settle(w);
+}
+
+/* The thread of this lease that a new sub-agent most likely belongs to: the one whose turn runs. */
+static struct thread *running_here(const struct worker *w)
+{
+    struct thread *found = NULL;
+    list_for_each (it, &w->threads) {
+        struct thread *t = list_entry(it, struct thread, in_owner);
+        if (t->stream == w->streams && (!found || (t->running && !found->running)))
+            found = t;
+    }
+    return found;
+}
+
+struct thread *progress_unknown(struct worker *w, const struct envelope *e)
+{
+    bool status = slice_is(e->method, "thread/status/changed") &&
+                  !slice_is(json_get_text(e->params, "status.type"), "notLoaded");
+    if (!status && !slice_is(e->method, "turn/started"))
+        return NULL;
+    struct thread *parent = w->lease.holder ? running_here(w) : NULL;
+    struct thread *t = ownership_begin(w, e->thread_id);
+    if (!t)
+        return NULL;
+    t->parent = parent;
+    t->persisted = true;
+    ownership_subscribe(t, w->state == WORKER_BUSY ? w->lease.holder : NULL);
+    return t;
+}
+
+static void opened(struct worker *w, struct request *r, const struct envelope *e)
+{
+    struct slice id = json_get_text(e->result, "thread.id");
+    struct thread *t = id.n ? ownership_begin(w, id) : NULL;
+    if (!t)
+        return;
+    bool ephemeral = slice_is(json_get(e->result, "thread.ephemeral"), "true");
+    t->provisional = false;
+    t->ephemeral = t->ephemeral || ephemeral;
+    /* What was resumed or forked has a history; what was started has one with its first turn. */
+    t->persisted =
+        t->persisted || (!ephemeral && !slice_is(slice_str(r->method->name), "thread/start"));
+    t->stream = w->streams;
+    ownership_subscribe(t, r->client);
+    if (w->lease.holder == r->client)
+        w->lease.opened_at = now_ms();
+}
+
+static void turn_answered(struct thread *t, struct client *c, const struct envelope *e)
+{
+    struct slice turn = json_get_text(e->result, "turn.id");
+    bool known = t->turn_id && slice_is(turn, t->turn_id);
+    ownership_subscribe(t, c);
+    /* Steering names the turn that runs, or one that has completed meanwhile. */
+    if (known || t->running)
+        return;
+    thread_set_turn(t, turn);
+    t->turn_open = true;
+    t->turn_since = now_ms();
+    promise(t);
+}
+
+static void unsubscribe_answered(struct thread *t, const struct envelope *e)
+{
+    struct slice status = json_get_text(e->result, "status");
+    if (slice_is(status, "notLoaded"))
+        ownership_end(t);
+    else if (!slice_is(status, "unsubscribed"))
+        t->unsubscribed = false;
+}
+
+/* A global change that the other processes do not see, or see late. */
+static void retire_others(struct worker *w, const char *method)
+{
+    struct server *s = w->server;
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (s->workers[i] != w)
+            crew_retire(s->workers[i], method);
+}
+
+static void on_success(struct worker *w, struct request *r, struct thread *t,
+                       const struct envelope *e)
+{
+    unsigned flags = r->method->flags;
+    if (flags & METHOD_OPENS)
+        opened(w, r, e);
+    if (flags & METHOD_STATE)
+        retire_others(w, r->method->name);
+    if (r->method->class == METHOD_GLOBAL)
+        r->client->admin_worker = w->id;
+    if (r->method->class == METHOD_PINNED && w->lease.holder == r->client)
+        w->lease.pinned = true;
+    if (!t || t->owner != w)
+        return;
+    if (flags & METHOD_PERSISTS)
+        t->persisted = true;
+    if (flags & METHOD_TURN)
+        turn_answered(t, r->client, e);
+    if (flags & METHOD_PROMISES)
+        promise(t);
+    if (flags & METHOD_GOAL)
+        set_goal(t, json_get_text(e->result, "goal.status"));
+    if ((flags & METHOD_QUEUE) && !t->running)
+        promise(t);
+    if (flags & METHOD_ENDS)
+        ownership_end(t);
+    else if (flags & METHOD_UNSUBSCRIBE)
+        unsubscribe_answered(t, e);
+}
+
+static void on_refusal(struct worker *w, struct request *r, struct thread *t)
+{
+    if (!t || t->owner != w)
+        return;
+    if (r->method->flags & METHOD_UNSUBSCRIBE)
+        t->unsubscribed = false;
+    if ((r->method->flags & METHOD_RESUME) && t->provisional && !t->opening)
+        ownership_end(t);
+}
+
+static struct thread *thread_of(struct worker *w, struct request *r)
+{
+    struct thread *t =
+        r->thread_id ? threads_find(&w->server->threads, slice_str(r->thread_id)) : NULL;
+    if (t && t->opening == r)
+        t->opening = NULL;
+    return t;
+}
+
+void progress_answered(struct worker *w, struct request *r, const struct envelope *e)
+{
+    struct thread *t = thread_of(w, r);
+    if (e->result.p)
+        on_success(w, r, t, e);
+    else
+        on_refusal(w, r, t);
+}
+
+void progress_orphan_answered(struct worker *w, struct request *r, const struct envelope *e)
+{
+    struct thread *t = thread_of(w, r);
+    if (r->method->flags & METHOD_OPENS) {
+        struct slice id = e->result.p ? json_get_text(e->result, "thread.id") : SLICE_NULL;
+        if (id.n)
+            t = ownership_begin(w, id);
+        if (t && t->owner == w && !t->subscriber && !t->evicting) {
+            if (e->result.p)
+                evict_thread(t);
+            else
+                ownership_end(t);
+        }
+    }
+}

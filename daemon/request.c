@@ -1,0 +1,198 @@
+#include "daemon/request.h"
+
+#include "daemon/client.h"
+#include "daemon/pool.h"
+#include "daemon/router.h"
+#include "daemon/worker.h"
+#include "proto/json.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static void on_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct request *r = container_of(timer, struct request, timeout);
+    (void)loop;
+    (void)revents;
+    if (r->state == REQUEST_QUEUED)
+        pool_timed_out(r);
+    else if (r->retry)
+        router_retry(r);
+}
+
+static struct request *new_request(struct server *s)
+{
+    struct request *r = calloc(1, sizeof(*r));
+    if (!r)
+        return NULL;
+    r->server = s;
+    r->arrived_at = now_ms();
+    list_init(&r->in_client);
+    list_init(&r->node);
+    list_init(&r->followers);
+    waiter_init(&r->waiter);
+    ev_timer_init(&r->timeout, on_timeout, 0., 0.);
+    return r;
+}
+
+struct request *request_new(struct client *c, struct slice line, const struct envelope *e)
+{
+    struct request *r = new_request(c->server);
+    if (!r)
+        return NULL;
+    r->client = c;
+    r->method = method_find(e->method);
+    r->line = line;
+    r->id_at = (size_t)(e->id.p - line.p);
+    r->id_len = e->id.n;
+    r->id = slice_dup(e->id);
+    struct slice key =
+        r->method->flags & METHOD_EXEC ? json_get_text(e->params, "processId") : SLICE_NULL;
+    r->key = key.n ? slice_dup(key) : NULL;
+    r->thread_id = e->thread_id.n ? slice_dup(e->thread_id) : NULL;
+    if (!r->id || (key.n && !r->key) || (e->thread_id.n && !r->thread_id)) {
+        request_free(r);
+        return NULL;
+    }
+    list_append(&c->requests, &r->in_client);
+    return r;
+}
+
+struct request *request_new_internal(struct server *s, char *line, const char *method,
+                                     request_done *done, void *arg)
+{
+    static const char prefix[] = "{\"id\":";
+    struct request *r = new_request(s);
+    if (!r) {
+        free(line);
+        return NULL;
+    }
+    r->method = method_find(slice_str(method));
+    r->owned_line = line;
+    r->line = slice_str(line);
+    r->id_at = sizeof(prefix) - 1;
+    r->id_len = 1;
+    r->done = done;
+    r->arg = arg;
+    return r;
+}
+
+bool request_keep(struct request *r)
+{
+    if (r->owned_line)
+        return true;
+    r->owned_line = slice_dup(r->line);
+    if (!r->owned_line) {
+        request_fail(r, RPC_INTERNAL, "Out of memory for a request of %zu bytes.", r->line.n);
+        return false;
+    }
+    r->line.p = r->owned_line;
+    if (r->client) {
+        r->held = true;
+        client_hold(r->client, r->line.n);
+    }
+    return true;
+}
+
+void request_unhold(struct request *r)
+{
+    if (r->held)
+        client_unhold(r->client, r->line.n);
+    r->held = false;
+}
+
+/* The line is needed no longer. */
+static void drop_line(struct request *r)
+{
+    request_unhold(r);
+    free(r->owned_line);
+    r->owned_line = NULL;
+}
+
+bool request_park(struct request *r, enum request_state state, struct list *list)
+{
+    assert(r->state == REQUEST_NEW && list_empty(&r->node));
+    if (!request_keep(r))
+        return false;
+    r->state = state;
+    list_append(list, &r->node);
+    return true;
+}
+
+void request_unpark(struct request *r)
+{
+    list_remove(&r->node);
+    if (r->state == REQUEST_QUEUED)
+        pool_dequeue(r);
+    ev_timer_stop(r->server->loop, &r->timeout);
+    r->retry = false;
+    r->state = REQUEST_NEW;
+}
+
+void request_free(struct request *r)
+{
+    struct list followers;
+    if (r->state == REQUEST_SENT)
+        worker_forget(r->worker, r);
+    else
+        request_unpark(r);
+    pool_unlease_request(r);
+    list_init(&followers);
+    list_splice(&followers, &r->followers);
+    drop_line(r);
+    list_remove(&r->in_client);
+    free(r->id);
+    free(r->key);
+    free(r->thread_id);
+    free(r);
+    router_route_all(&followers);
+}
+
+void request_answer(struct request *r, char *line)
+{
+    if (r->client)
+        client_send_take(r->client, line);
+    else
+        free(line);
+    request_free(r);
+}
+
+static void format_message(char *to, size_t n, const char *format, va_list args)
+{
+    (void)vsnprintf(to, n, format, args);
+}
+
+void request_fail(struct request *r, int code, const char *format, ...)
+{
+    char message[4608];
+    va_list args;
+    va_start(args, format);
+    format_message(message, sizeof(message), format, args);
+    va_end(args);
+    if (r->done)
+        r->done(r->worker, NULL, r->arg);
+    request_answer(r, r->client ? rpc_error(slice_str(r->id), code, message, NULL) : NULL);
+}
+
+void request_refuse(struct request *r, int code, const char *format, ...)
+{
+    char message[1024];
+    va_list args;
+    va_start(args, format);
+    format_message(message, sizeof(message), format, args);
+    va_end(args);
+    request_answer(r, r->client ? rpc_refusal(slice_str(r->id), code, message) : NULL);
+}
+
+void request_orphan(struct request *r)
+{
+    drop_line(r);
+    list_remove(&r->in_client);
+    r->client = NULL;
+}
+
+bool request_names(const struct request *r, const char *id)
+{
+    return r->thread_id && strcmp(r->thread_id, id) == 0;
+}

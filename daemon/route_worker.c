@@ -1,0 +1,157 @@
+#include "daemon/router.h"
+
+#include "daemon/abort.h"
+#include "daemon/asks.h"
+#include "daemon/lockholder.h"
+#include "daemon/pool.h"
+#include "daemon/progress.h"
+#include "proto/json.h"
+
+/* A worker of ours that holds a lock lets go within milliseconds. */
+#define WRITER_RETRY_MS 20
+#define WRITER_TRIES 100
+
+/* Whoever it is about does not listen, or is gone. */
+static void drop(struct worker *w, const struct envelope *e)
+{
+    w->server->counters.dropped_messages++;
+    log_trace(&w->server->log, "worker %u: nobody for %.*s", w->id,
+              (int)(e->method.n < 64 ? e->method.n : 64), e->method.p ? e->method.p : "");
+}
+
+static void deliver(struct worker *w, struct client *c, const struct envelope *e, struct slice line)
+{
+    if (!c || c->doomed)
+        drop(w, e);
+    else if (client_opted_out(c, e->method))
+        return;
+    else if (slice_is(e->method, "serverRequest/resolved"))
+        asks_resolved(w, c, e, line);
+    else
+        client_send(c, line);
+}
+
+/* Whose login it was. */
+static struct client *account_client(struct worker *w)
+{
+    list_for_each (it, &w->server->clients) {
+        struct client *c = list_entry(it, struct client, in_clients);
+        if (c->admin_worker == w->id)
+            return c;
+    }
+    return NULL;
+}
+
+/* One that names no thread is for whoever has the worker. */
+static void notification_without_thread(struct worker *w, const struct envelope *e,
+                                        struct slice line)
+{
+    struct client *c = slice_starts(e->method, "account/") ? account_client(w) : NULL;
+    deliver(w, c ? c : w->lease.holder, e, line);
+}
+
+static void notification(struct worker *w, const struct envelope *e, struct slice line)
+{
+    if (!e->thread_id.n) {
+        notification_without_thread(w, e, line);
+        return;
+    }
+    struct thread *t = threads_find(&w->server->threads, e->thread_id);
+    if (!t && !closed_has(w->closed, e->thread_id)) {
+        t = progress_unknown(w, e);
+        if (!t) {
+            deliver(w, w->state == WORKER_BUSY ? w->lease.holder : NULL, e, line);
+            return;
+        }
+    }
+    if (!t || t->owner != w) {
+        drop(w, e);
+        return;
+    }
+    deliver(w, t->opening ? t->opening->client : t->subscriber, e, line);
+    progress_notified(w, t, e);
+}
+
+static bool says_active_writer(const struct envelope *e)
+{
+    struct slice message = json_get_text(e->error, "message");
+    static const char text[] = "already has an active writer";
+    return message.n && memmem(message.p, message.n, text, sizeof(text) - 1);
+}
+
+/* The lock is held elsewhere. By a worker of ours: it is about to let go, so try again. By a
+ * process outside the pool: say which. False: pass Codex's own answer on. */
+static bool resolve_writer(struct worker *w, struct request *r)
+{
+    struct server *s = r->server;
+    struct lock_holder holder = lockholder_find(s, r->thread_id);
+    if (holder.pid && !holder.ours) {
+        request_refuse(r, RPC_INVALID_REQUEST,
+                       "thread %s already has an active writer: process %d (%s), which is not of "
+                       "this pool",
+                       r->thread_id, (int)holder.pid, holder.command);
+        pool_settle(w);
+        return true;
+    }
+    if (++r->tries > WRITER_TRIES)
+        return false;
+    pool_unlease_request(r);
+    if (request_park(r, REQUEST_BLOCKED, &s->retrying)) {
+        r->retry = true;
+        ev_timer_set(&r->timeout, WRITER_RETRY_MS / 1e3, 0.);
+        ev_timer_start(s->loop, &r->timeout);
+    }
+    pool_settle(w);
+    return true;
+}
+
+static void answer(struct worker *w, const struct envelope *e, struct slice line)
+{
+    struct request *r = worker_take_answered(w, e->id);
+    if (!r) {
+        drop(w, e);
+        return;
+    }
+    if (r->done) {
+        r->done(w, e, r->arg);
+        r->done = NULL;
+    } else if (r->client && !e->result.p && (r->method->flags & (METHOD_RESUME | METHOD_ENDS)) &&
+               r->thread_id && says_active_writer(e)) {
+        progress_answered(w, r, e);
+        if (resolve_writer(w, r))
+            return;
+        client_send_spliced(r->client, line, (size_t)(e->id.p - line.p), e->id.n, slice_str(r->id));
+    } else if (r->client) {
+        client_send_spliced(r->client, line, (size_t)(e->id.p - line.p), e->id.n, slice_str(r->id));
+        progress_answered(w, r, e);
+    } else {
+        progress_orphan_answered(w, r, e);
+    }
+    request_free(r);
+    abort_check(w);
+    pool_settle(w);
+}
+
+void router_worker_line(struct worker *w, struct slice line)
+{
+    struct server *s = w->server;
+    struct envelope e;
+    const char *why;
+    log_trace(&s->log, "worker %u > %.*s", w->id, (int)(line.n < 200 ? line.n : 200), line.p);
+    if (envelope_scan(line, &e, &why) != ENVELOPE_OK) {
+        s->counters.dropped_messages++;
+        log_warn(&s->log, "worker %u: dropped a line of %zu bytes: %s", w->id, line.n, why);
+        return;
+    }
+    switch (e.kind) {
+    case ENVELOPE_RESPONSE:
+        answer(w, &e, line);
+        break;
+    case ENVELOPE_REQUEST:
+        asks_from_worker(w, &e, line);
+        break;
+    case ENVELOPE_NOTIFICATION:
+        notification(w, &e, line);
+        break;
+    }
+}

@@ -1,0 +1,350 @@
+#include "daemon/server.h"
+
+#include "daemon/abort.h"
+#include "daemon/children.h"
+#include "daemon/client.h"
+#include "daemon/control.h"
+#include "daemon/crew.h"
+#include "daemon/lease.h"
+#include "daemon/pool.h"
+#include "daemon/request.h"
+#include "daemon/router.h"
+#include "daemon/worker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <time.h>
+
+uint64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static struct server *server_of(struct ev_loop *loop)
+{
+    return ev_userdata(loop);
+}
+
+static void on_hangup(void *who)
+{
+    client_doom(who, "disconnected");
+}
+
+/* Clients that are gone, and output that waits: until there is neither. Nothing is freed and
+ * nothing is written deeper down, so that no caller loses what it holds. */
+static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
+{
+    struct server *s = server_of(loop);
+    struct client *c;
+    struct worker *worker;
+    (void)w;
+    (void)revents;
+    do {
+        while ((c = list_first(&s->doomed, struct client, in_doomed))) {
+            abort_client(c);
+            client_free(c);
+            if (s->n_clients < (size_t)s->config->max_clients && s->phase == SERVER_RUNNING)
+                listener_resume(s);
+        }
+        while ((worker = list_first(&s->dirty_workers, struct worker, in_dirty)))
+            worker_flush(worker);
+        while ((c = list_first(&s->dirty_clients, struct client, in_dirty)))
+            client_flush(c);
+    } while (!list_empty(&s->doomed));
+}
+
+static struct worker *worker_of_pid(const struct server *s, pid_t pid)
+{
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (s->workers[i]->pid == pid)
+            return s->workers[i];
+    return NULL;
+}
+
+/* Every child, also what workers have orphaned: the daemon is their subreaper. */
+static void on_child(struct ev_loop *loop, ev_signal *w, int revents)
+{
+    struct server *s = server_of(loop);
+    (void)w;
+    (void)revents;
+    for (;;) {
+        siginfo_t info = {0};
+        int status;
+        /* Looked at before it is reaped, as long as its pid still names its group. */
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
+            return;
+        struct worker *worker = worker_of_pid(s, info.si_pid);
+        if (worker)
+            (void)kill(-info.si_pid, SIGKILL);
+        if (waitpid(info.si_pid, &status, WNOHANG) == info.si_pid && worker)
+            worker_on_exit(worker, status);
+    }
+}
+
+static void stop_workers(struct server *s)
+{
+    s->phase = SERVER_STOPPING;
+    ev_timer_stop(s->loop, &s->drain_timer);
+    for (size_t i = 0; i < s->n_workers; i++) {
+        s->workers[i]->wanted = false;
+        worker_stop(s->workers[i], false, "the pool is being shut down");
+    }
+    server_check_stopped(s);
+}
+
+static void interrupt_turns(struct server *s)
+{
+    for (size_t i = 0; i < s->n_workers; i++) {
+        struct worker *w = s->workers[i];
+        list_for_each (it, &w->threads) {
+            struct thread *t = list_entry(it, struct thread, in_owner);
+            if (!thread_busy(t))
+                continue;
+            cJSON *params = cJSON_CreateObject();
+            cJSON_AddStringToObject(params, "threadId", t->id);
+            cJSON_AddStringToObject(params, "turnId", "");
+            worker_ask(w, "turn/interrupt", params, NULL, NULL);
+        }
+    }
+}
+
+/* What an interrupted turn gets to say its end before its worker is stopped. */
+#define INTERRUPT_GRACE_S 1.0
+
+static void on_drain(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct server *s = server_of(loop);
+    (void)revents;
+    if (timer->data) {
+        stop_workers(s);
+        return;
+    }
+    log_warn(&s->log, "turns still run after drainTimeoutMs: interrupting them");
+    interrupt_turns(s);
+    timer->data = s;
+    ev_timer_set(timer, INTERRUPT_GRACE_S, 0.);
+    ev_timer_start(loop, timer);
+}
+
+static bool anything_leased(const struct server *s)
+{
+    for (size_t i = 0; i < s->n_workers; i++) {
+        const struct worker *w = s->workers[i];
+        uint64_t until;
+        if (w->state == WORKER_ABORTING ||
+            (w->state == WORKER_BUSY && lease_judge(w, &until) == LEASE_RUNS))
+            return true;
+    }
+    return false;
+}
+
+void server_check_drained(struct server *s)
+{
+    if (s->phase == SERVER_DRAINING && !anything_leased(s))
+        stop_workers(s);
+}
+
+void server_stop(struct server *s)
+{
+    if (s->phase != SERVER_RUNNING) {
+        log_warn(&s->log, "told to stop again: not waiting any longer");
+        stop_workers(s);
+        for (size_t i = 0; i < s->n_workers; i++)
+            worker_kill(s->workers[i]);
+        return;
+    }
+    log_info(&s->log, "stopping: running turns may finish for %lld ms",
+             (long long)s->config->drain_timeout_ms);
+    notify_send(&s->notify, "STOPPING=1\nSTATUS=Stopping: running turns may finish");
+    s->phase = SERVER_DRAINING;
+    listener_close(s);
+    pool_reject_all(s, RPC_SHUTDOWN, "Worker pool has been shut down.");
+    struct request *r;
+    while ((r = list_first(&s->unready, struct request, node)))
+        request_fail(r, RPC_SHUTDOWN, "Worker pool has been shut down.");
+    ev_timer_set(&s->drain_timer, (double)s->config->drain_timeout_ms / 1e3, 0.);
+    ev_timer_start(s->loop, &s->drain_timer);
+    server_check_drained(s);
+}
+
+void server_check_stopped(struct server *s)
+{
+    if (s->phase != SERVER_STOPPING)
+        return;
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (s->workers[i]->pid > 0)
+            return;
+    ev_break(s->loop, EVBREAK_ALL);
+}
+
+static void on_stop_signal(struct ev_loop *loop, ev_signal *w, int revents)
+{
+    (void)w;
+    (void)revents;
+    server_stop(server_of(loop));
+}
+
+/* Workers that would be started otherwise today. */
+static void retire_outdated(struct server *s, bool codex_changed)
+{
+    struct binary now;
+    _cleanup_free_ char *path = spawn_resolve(s->config);
+    bool readable = path && binary_read(path, &now) == 0;
+    for (size_t i = 0; i < s->n_workers; i++) {
+        struct worker *w = s->workers[i];
+        if (codex_changed)
+            crew_retire(w, "the configuration of codex has changed");
+        else if (readable && w->pid > 0 && !binary_same(&now, &w->binary))
+            crew_retire(w, "the codex binary has changed");
+    }
+}
+
+static void reload(struct server *s)
+{
+    _cleanup_free_ char *error = NULL;
+    struct config *before = s->config;
+    struct config *config = config_load(&s->flags, &error);
+    if (!config) {
+        log_error(&s->log, "configuration not reloaded, nothing is changed: %s",
+                  error ? error : "out of memory");
+        return;
+    }
+    if (strcmp(config->socket, before->socket) != 0)
+        log_warn(&s->log, "socket: a change needs a restart");
+    bool codex_changed = !config_same_codex(before, config);
+    s->config = config;
+    log_set(&s->log, config->log_level, config->log_format);
+    if (crew_resize(s) < 0)
+        log_error(&s->log, "out of memory for workers");
+    retire_outdated(s, codex_changed);
+    config_free(before);
+    crew_start_workers(s);
+    log_info(&s->log, "configuration reloaded");
+}
+
+static void on_hup(struct ev_loop *loop, ev_signal *w, int revents)
+{
+    struct server *s = server_of(loop);
+    struct timespec now;
+    (void)w;
+    (void)revents;
+    if (s->phase != SERVER_RUNNING)
+        return;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    notify_send(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%lld",
+                (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    reload(s);
+    notify_send(&s->notify, "READY=1");
+}
+
+static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)timer;
+    (void)revents;
+    notify_send(&server_of(loop)->notify, "WATCHDOG=1");
+}
+
+static void init_watchers(struct server *s)
+{
+    double watchdog_s = notify_watchdog_s();
+    ev_set_userdata(s->loop, s);
+    ev_prepare_init(&s->before_sleep, before_sleep);
+    ev_prepare_start(s->loop, &s->before_sleep);
+    ev_signal_init(&s->on_term, on_stop_signal, SIGTERM);
+    ev_signal_init(&s->on_int, on_stop_signal, SIGINT);
+    ev_signal_init(&s->on_hup, on_hup, SIGHUP);
+    ev_signal_init(&s->on_child, on_child, SIGCHLD);
+    ev_signal_start(s->loop, &s->on_term);
+    ev_signal_start(s->loop, &s->on_int);
+    ev_signal_start(s->loop, &s->on_hup);
+    ev_signal_start(s->loop, &s->on_child);
+    ev_timer_init(&s->drain_timer, on_drain, 0., 0.);
+    ev_timer_init(&s->watchdog, on_watchdog, watchdog_s, watchdog_s);
+    if (watchdog_s > 0)
+        ev_timer_start(s->loop, &s->watchdog);
+    control_init(s);
+}
+
+static void init_lists(struct server *s)
+{
+    list_init(&s->clients);
+    list_init(&s->doomed);
+    list_init(&s->dirty_clients);
+    list_init(&s->dirty_workers);
+    list_init(&s->unready);
+    list_init(&s->retrying);
+    queue_init(&s->queue);
+}
+
+int server_init(struct server *s, struct config *config, const struct config_flags *flags)
+{
+    *s = (struct server){.config = config, .flags = *flags, .started_at = now_ms()};
+    s->listener.fd = s->notify.fd = s->hangup.epoll_fd = -1;
+    init_lists(s);
+    log_init(&s->log, STDERR_FILENO);
+    log_set(&s->log, config->log_level, config->log_format);
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+        log_warn(&s->log, "cannot become subreaper: %s", strerror(errno));
+    s->loop = ev_loop_new(EVFLAG_AUTO);
+    if (!s->loop || threads_init(&s->threads) < 0)
+        return EX_OSERR;
+    int r = notify_init(&s->notify);
+    if (r < 0)
+        log_warn(&s->log, "NOTIFY_SOCKET: %s", strerror(-r));
+    init_watchers(s);
+    if (hangup_init(&s->hangup, s->loop, on_hangup) < 0 || crew_resize(s) < 0)
+        return EX_OSERR;
+    return listener_init(s);
+}
+
+static void free_clients(struct server *s)
+{
+    struct client *c;
+    while ((c = list_first(&s->clients, struct client, in_clients))) {
+        client_flush(c);
+        client_doom(c, "shut down");
+        abort_client(c);
+        client_free(c);
+    }
+}
+
+void server_deinit(struct server *s)
+{
+    if (s->loop) {
+        listener_close(s);
+        free_clients(s);
+        for (size_t i = 0; i < s->n_workers; i++)
+            worker_free(s->workers[i]);
+        free(s->workers);
+        if (s->hangup.epoll_fd >= 0)
+            hangup_deinit(&s->hangup);
+        queue_deinit(&s->queue);
+        if (s->threads.buckets)
+            threads_deinit(&s->threads);
+        ev_loop_destroy(s->loop);
+    }
+    notify_deinit(&s->notify);
+    free(s->initialize_result);
+    free(s->start_failure);
+    config_free(s->config);
+}
+
+int server_run(struct server *s)
+{
+    log_info(&s->log, "codex-poold %s listens at %s%s, %lld workers", CP_VERSION, s->listener.path,
+             s->listener.inherited ? " (passed by systemd)" : "", (long long)s->config->pool_size);
+    listener_resume(s);
+    notify_send(&s->notify, "READY=1\nSTATUS=Listening at %s", s->listener.path);
+    if (s->config->prewarm)
+        crew_prewarm(s);
+    ev_run(s->loop, 0);
+    log_info(&s->log, "stopped");
+    return s->exit_code;
+}

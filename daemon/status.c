@@ -1,0 +1,193 @@
+#include "daemon/status.h"
+
+#include "daemon/children.h"
+#include "daemon/client.h"
+#include "daemon/request.h"
+#include "daemon/worker.h"
+
+static void number(cJSON *to, const char *name, uint64_t value)
+{
+    cJSON_AddNumberToObject(to, name, (double)value);
+}
+
+static void text(cJSON *to, const char *name, const char *value)
+{
+    if (value)
+        cJSON_AddStringToObject(to, name, value);
+    else
+        cJSON_AddNullToObject(to, name);
+}
+
+static cJSON *codex(const struct server *s)
+{
+    cJSON *o = cJSON_CreateObject();
+    const struct worker *latest = NULL;
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (s->workers[i]->version && (!latest || s->workers[i]->ready_at > latest->ready_at))
+            latest = s->workers[i];
+    _cleanup_free_ char *path = spawn_resolve(s->config);
+    text(o, "command", s->config->codex_command);
+    text(o, "path", path);
+    text(o, "version", latest ? latest->version : NULL);
+    return o;
+}
+
+static cJSON *pool(const struct server *s)
+{
+    size_t n[WORKER_STOPPING + 1] = {0};
+    cJSON *o = cJSON_CreateObject();
+    for (size_t i = 0; i < s->n_workers; i++)
+        n[s->workers[i]->state]++;
+    number(o, "size", (uint64_t)s->config->pool_size);
+    number(o, "ready", n[WORKER_IDLE] + n[WORKER_BUSY] + n[WORKER_ABORTING]);
+    number(o, "busy", n[WORKER_BUSY] + n[WORKER_ABORTING]);
+    number(o, "starting", n[WORKER_STARTING]);
+    number(o, "down", n[WORKER_DOWN] + n[WORKER_STOPPING]);
+    return o;
+}
+
+static cJSON *queue(const struct server *s)
+{
+    cJSON *o = cJSON_CreateObject();
+    const struct waiter *first = queue_first(&s->queue);
+    const struct request *oldest =
+        first ? container_of((struct waiter *)(uintptr_t)first, struct request, waiter) : NULL;
+    number(o, "length", s->queue.length);
+    number(o, "max", (uint64_t)s->config->max_queue);
+    number(o, "oldestWaitMs", oldest ? now_ms() - oldest->queued_at : 0);
+    return o;
+}
+
+/* The turn that has run longest. */
+static cJSON *turn(const struct worker *w)
+{
+    const struct thread *running = NULL;
+    list_for_each (it, &w->threads) {
+        const struct thread *t = list_entry(it, struct thread, in_owner);
+        if (t->running && (!running || t->turn_since < running->turn_since))
+            running = t;
+    }
+    if (!running)
+        return cJSON_CreateNull();
+    cJSON *o = cJSON_CreateObject();
+    text(o, "threadId", running->id);
+    text(o, "turnId", running->turn_id);
+    number(o, "runningMs", now_ms() - running->turn_since);
+    number(o, "lastEventMs", now_ms() - running->last_event);
+    return o;
+}
+
+static size_t count(const struct list *list)
+{
+    size_t n = 0;
+    list_for_each (it, list)
+        n++;
+    return n;
+}
+
+static cJSON *worker(const struct worker *w)
+{
+    cJSON *o = cJSON_CreateObject();
+    struct tree tree = children_tree(w->pid);
+    number(o, "id", w->id);
+    if (w->pid)
+        number(o, "pid", (uint64_t)w->pid);
+    else
+        cJSON_AddNullToObject(o, "pid");
+    text(o, "state", worker_state_name(w->state));
+    if (w->lease.holder)
+        number(o, "client", w->lease.holder->id);
+    else
+        cJSON_AddNullToObject(o, "client");
+    cJSON_AddItemToObject(o, "turn", turn(w));
+    number(o, "threads", count(&w->threads));
+    number(o, "streams", w->streams);
+    number(o, "restarts", w->restarts);
+    text(o, "version", w->version);
+    number(o, "rssBytes", tree.rss_bytes);
+    number(o, "processes", tree.processes);
+    number(o, "ageMs", w->pid ? now_ms() - w->started_at : 0);
+    number(o, "waiting", count(&w->lane.waiters));
+    cJSON_AddBoolToObject(o, "replacePending", w->retire);
+    if (w->start_failed)
+        text(o, "lastError", w->server->start_failure);
+    return o;
+}
+
+static cJSON *client(const struct client *c)
+{
+    cJSON *o = cJSON_CreateObject();
+    number(o, "id", c->id);
+    number(o, "uid", c->uid);
+    number(o, "pid", (uint64_t)c->pid);
+    text(o, "name", c->name);
+    number(o, "waiting", c->n_waiting);
+    cJSON *workers = cJSON_AddArrayToObject(o, "workers");
+    list_for_each (it, &c->leases)
+        cJSON_AddItemToArray(
+            workers, cJSON_CreateNumber(list_entry(it, struct worker, lease.in_client)->id));
+    number(o, "threads", count(&c->threads));
+    number(o, "connectedMs", now_ms() - c->connected_at);
+    return o;
+}
+
+static cJSON *counters(const struct counters *c)
+{
+    cJSON *o = cJSON_CreateObject();
+    number(o, "clients", c->clients);
+    number(o, "streams", c->streams);
+    number(o, "moves", 0);
+    number(o, "queued", c->queued);
+    number(o, "aborted", c->aborted);
+    number(o, "cancelled", c->cancelled);
+    number(o, "timedOut", c->timed_out);
+    number(o, "rejected", c->rejected);
+    number(o, "workerStarts", c->worker_starts);
+    number(o, "workerExits", c->worker_exits);
+    number(o, "workersReplaced", c->worker_replaced);
+    number(o, "droppedMessages", c->dropped_messages);
+    number(o, "invalidMessages", c->invalid_messages);
+    return o;
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static cJSON *waits(const struct server *s)
+{
+    uint32_t sorted[WAITS_KEPT];
+    size_t n = s->counters.waits < WAITS_KEPT ? s->counters.waits : WAITS_KEPT;
+    cJSON *o = cJSON_CreateObject();
+    memcpy(sorted, s->waits_ms, n * sizeof(*sorted));
+    qsort(sorted, n, sizeof(*sorted), compare);
+    number(o, "count", s->counters.waits);
+    number(o, "p50", n ? sorted[(n - 1) * 50 / 100] : 0);
+    number(o, "p95", n ? sorted[(n - 1) * 95 / 100] : 0);
+    number(o, "p99", n ? sorted[(n - 1) * 99 / 100] : 0);
+    number(o, "max", n ? sorted[n - 1] : 0);
+    return o;
+}
+
+cJSON *status_build(struct server *s)
+{
+    cJSON *o = cJSON_CreateObject();
+    text(o, "version", CP_VERSION);
+    number(o, "pid", (uint64_t)getpid());
+    number(o, "uptimeMs", now_ms() - s->started_at);
+    cJSON_AddBoolToObject(o, "accepting", s->phase == SERVER_RUNNING);
+    cJSON_AddItemToObject(o, "codex", codex(s));
+    cJSON_AddItemToObject(o, "pool", pool(s));
+    cJSON_AddItemToObject(o, "queue", queue(s));
+    cJSON *workers = cJSON_AddArrayToObject(o, "workers");
+    for (size_t i = 0; i < s->n_workers; i++)
+        cJSON_AddItemToArray(workers, worker(s->workers[i]));
+    cJSON *clients = cJSON_AddArrayToObject(o, "clients");
+    list_for_each (it, &s->clients)
+        cJSON_AddItemToArray(clients, client(list_entry(it, struct client, in_clients)));
+    cJSON_AddItemToObject(o, "counters", counters(&s->counters));
+    cJSON_AddItemToObject(o, "waitMs", waits(s));
+    return o;
+}
