@@ -5,8 +5,7 @@
 import http from 'node:http';
 import { once } from 'node:events';
 import { pathToFileURL } from 'node:url';
-
-const PATIENCE_MS = 30000;
+import { within } from './wait.mjs';
 
 /** What one request of Codex to the model says, and what became of its answer. */
 export class ModelRequest {
@@ -81,14 +80,15 @@ export class Answer {
     /** Calls a tool; Codex comes back with its output in another request. */
     call(name, args, namespace) {
         const number = `${this.request.number}_${this.items}`;
-        const item = { type: 'function_call', id: `fc_${number}`, call_id: `call_${number}`, name, arguments: JSON.stringify(args) };
-        this.event('response.output_item.done', { output_index: this.items++, item: { ...item, namespace } });
+        const item = { type: 'function_call', id: `fc_${number}`, call_id: `call_${number}`, name, namespace };
+        item.arguments = JSON.stringify(args);
+        this.event('response.output_item.done', { output_index: this.items++, item });
     }
 
     end() {
         const input_tokens = Math.ceil(JSON.stringify(this.request.body.input ?? []).length / 4);
-        const total_tokens = input_tokens + this.outputTokens;
-        const usage = { input_tokens, input_tokens_details: null, output_tokens: this.outputTokens, output_tokens_details: null, total_tokens };
+        const output_tokens = this.outputTokens;
+        const usage = { input_tokens, output_tokens, total_tokens: input_tokens + output_tokens };
         this.event('response.completed', { response: { id: this.id, usage } });
         this.request.response.end();
     }
@@ -110,7 +110,7 @@ export function hold(before = 'before', after = ' after') {
     })());
 }
 
-/** Says `words` of a text at a person's reading pace, or never stops where the text is a function of the word's number. */
+/** Says words, one at a time. */
 export function speak(words, wordMs) {
     return (answer, request) => answer.text((async function* () {
         for await (const word of words) {
@@ -214,13 +214,13 @@ class ModelServer {
     }
 
     /** The request number `nth` (from 1) whose prompt contains a text, waited for if it has not come. */
-    request(text, nth = 1, timeoutMs = PATIENCE_MS) {
+    request(text, nth = 1) {
         const found = this.asked(text)[nth - 1];
         if (found) {
             return Promise.resolve(found);
         }
         const promise = new Promise((resolve) => this.expected.push({ text, nth, resolve }));
-        return within(promise, `request ${nth} to the model with "${text}"`, timeoutMs);
+        return within(promise, `request ${nth} to the model with "${text}"`);
     }
 
     async serve(incoming, response) {
@@ -246,8 +246,13 @@ class ModelServer {
         const named = this.behaviours.find(({ text }) => request.prompt.includes(text));
         const behaviour = named?.behaviour ?? this.behaviour ?? fail(400, `no behaviour for "${request.prompt}"`);
         const answer = new Answer(request);
-        await behaviour(answer, request);
-        if (request.state === 'open' && !request.response.writableEnded) {
+        try {
+            await behaviour(answer, request);
+        } catch (error) {
+            console.error(`the model on "${request.prompt}":`, error);
+            request.response.destroy();
+        }
+        if (request.state === 'open' && !request.response.writableEnded && !request.response.destroyed) {
             answer.end();
         }
     }
@@ -268,19 +273,6 @@ class ModelServer {
         this.server.closeAllConnections();
         this.server.close();
         await once(this.server, 'close');
-    }
-}
-
-/** Fails with the name of what was waited for when it does not come in time. */
-export async function within(promise, what, timeoutMs = PATIENCE_MS) {
-    let timer;
-    const late = new Promise((resolve, reject) => {
-        timer = setTimeout(() => reject(new Error(`waited ${timeoutMs} ms for ${what}`)), timeoutMs);
-    });
-    try {
-        return await Promise.race([promise, late]);
-    } finally {
-        clearTimeout(timer);
     }
 }
 
@@ -329,20 +321,34 @@ async function pause(ms, request) {
     return request.state === 'open';
 }
 
+const REMARKS = [
+    'I am a small model on this machine and know nothing of it, but I can say so at length.',
+    'Each of these words is an event of its own, and Codex hands it on as it comes.',
+    'As long as I speak this worker is busy with you, and whoever comes next waits in line.',
+    'If you hang up now, I am cut off in the middle of this sentence.',
+    'A large model would think here; a small one only counts its words.',
+    'When I stop, the worker goes to the one who has waited longest.',
+    'Nobody else hears any of this, for each answer goes to the one who asked.',
+];
+
+/** The words of an answer; what was asked decides which. */
 function* sentences({ prompt, history }) {
-    const earlier = history.filter((message) => message.role === 'user').slice(0, -1);
-    const topic = prompt.trim().replace(/\s+/g, ' ').slice(0, 80);
-    const said = [
-        `You asked: "${topic}".`,
-        'I am a small model on this machine that knows nothing, but says it word by word, as a large one would.',
-    ];
-    if (earlier.length) {
-        said.push(`Before that you said: "${earlier.map((message) => message.text.trim().slice(0, 60)).join('", then "')}".`);
+    const asked = history.filter((message) => message.role === 'user').map((message) => oneLine(message.text));
+    const at = [...prompt].reduce((sum, char) => sum + char.charCodeAt(0), 0);
+    const said = [`You ask: "${oneLine(prompt)}"`];
+    if (asked.length > 1) {
+        said.push(`Before that you asked: "${asked.slice(0, -1).join('", "')}"`);
     }
-    said.push('That is all there is to say about it.');
+    for (let i = 0; i < 2; i++) {
+        said.push(REMARKS[(at + i * 3) % REMARKS.length]);
+    }
     for (const word of said.join(' ').split(' ')) {
         yield `${word} `;
     }
+}
+
+function oneLine(text) {
+    return text.trim().replace(/\s+/g, ' ').slice(0, 80);
 }
 
 async function main(args) {

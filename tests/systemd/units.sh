@@ -107,8 +107,8 @@ run_units() {
     status=0
     # Everything in there ends with its first process.
     unshare --mount --propagation private --pid --fork --kill-child --mount-proc --ipc \
-        sh tests/systemd/user-manager.sh "$work" "$prefix" "$cgroup" || status=$?
-    [ "$status" = 0 ] || failed "user units: tests/systemd/user-manager.sh ended with status $status"
+        sh tests/systemd/manager.sh "$work" "$prefix" "$cgroup" || status=$?
+    [ "$status" = 0 ] || failed "units run: tests/systemd/manager.sh ended with status $status"
 }
 
 if install_units >"$work/said" 2>&1; then
@@ -117,7 +117,7 @@ if install_units >"$work/said" 2>&1; then
     if [ -z "$reason" ]; then
         run_units
     else
-        skipped "user units run: $reason"
+        skipped "units run: $reason"
     fi
     check 'make uninstall: nothing left' uninstalled_files
 else

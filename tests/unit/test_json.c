@@ -121,6 +121,7 @@ START_TEST(is_stricter_than_cjson)
         "\"\\u12g4\"",
         "\"a\nb\"",
         "\"\x01\"",
+        "\"\x1F\"",
         "\"\x80\"",             /* continuation without a lead */
         "\"\xC3\"",             /* lead without a continuation */
         "\"\xC0\xAF\"",         /* too long for what it says */

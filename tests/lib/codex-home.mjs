@@ -1,0 +1,97 @@
+// A CODEX_HOME of its own for real Codex workers, with a local model, an empty HOME, and nothing of the user's.
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const MODULES = path.join(ROOT, 'build/npm/node_modules');
+
+/** The program that npm puts on the path: a Node.js script that starts the native one. */
+export const codexWrapper = path.join(MODULES, '.bin/codex');
+
+/** Codex itself. Fails with what to do where it is not installed. */
+export function codexBinary() {
+    const vendor = path.join(MODULES, `@openai/codex-linux-${process.arch}/vendor`);
+    const [target] = fs.existsSync(vendor) ? fs.readdirSync(vendor) : [];
+    const binary = path.join(vendor, target ?? '', 'bin/codex');
+    if (!target || !fs.existsSync(binary)) {
+        throw new Error(`no Codex below ${vendor}: run \`make npm\` first`);
+    }
+    return binary;
+}
+
+/**
+ * Makes the folders. `model` is the URL of a model server; `settings` are lines of TOML for the top of config.toml.
+ * By default Codex asks nobody and sandboxes nothing: tests run harmless commands, and not every machine can sandbox.
+ */
+export function makeCodexHome({ model, settings = [], policy = 'never', sandbox = 'danger-full-access' }) {
+    return new CodexHome(fs.mkdtempSync(path.join(os.tmpdir(), 'codex-pool-')), { model, settings, policy, sandbox });
+}
+
+class CodexHome {
+    constructor(dir, { model, settings, policy, sandbox }) {
+        this.dir = dir;
+        this.home = this.folder('home');
+        this.codexHome = this.folder('codex');
+        /** Where the threads work. */
+        this.cwd = this.folder('work');
+        /** For a worker, on top of what it inherits. */
+        this.env = { HOME: this.home, CODEX_HOME: this.codexHome, RUST_LOG: 'error' };
+        const lines = [
+            'model = "local"',
+            'model_provider = "local"',
+            `approval_policy = "${policy}"`,
+            `sandbox_mode = "${sandbox}"`,
+            'check_for_update_on_startup = false',
+            ...settings,
+            '[model_providers.local]',
+            'name = "local"',
+            `base_url = "${model}"`,
+            'wire_api = "responses"',
+            `[projects."${this.cwd}"]`,
+            'trust_level = "trusted"',
+        ];
+        fs.writeFileSync(path.join(this.codexHome, 'config.toml'), `${lines.join('\n')}\n`);
+    }
+
+    folder(name) {
+        const folder = path.join(this.dir, name);
+        fs.mkdirSync(folder);
+        return folder;
+    }
+
+    /** The ids of the threads whose writer lock some process holds now. */
+    locks() {
+        const folder = path.join(this.codexHome, 'thread-writer-locks');
+        const names = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
+        return names.filter((name) => !name.startsWith('.')).map((name) => name.replace(/\.lock$/, ''));
+    }
+
+    /** The pids of all processes that were started with this home: workers, their shells, what those left behind. */
+    processes() {
+        return fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name) && this.isEnvironmentOf(name)).map(Number);
+    }
+
+    isEnvironmentOf(pid) {
+        try {
+            return fs.readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0').includes(`HOME=${this.home}`);
+        } catch {
+            return false;
+        }
+    }
+
+    /** Kills what still runs and removes the folders. Returns how many processes it had to kill. */
+    dispose() {
+        const left = this.processes();
+        for (const pid of left) {
+            try {
+                process.kill(pid, 'SIGKILL');
+            } catch {
+                // gone meanwhile
+            }
+        }
+        fs.rmSync(this.dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+        return left.length;
+    }
+}

@@ -1,0 +1,70 @@
+#!/usr/bin/env node
+// Stands in for `codex`: relays its stdin and stdout to the test, which plays the worker.
+//
+// Control socket (FAKE_CODEX_SOCKET), one JSON object a line. To the test: {hello}, {line}, {eof}.
+// From the test: {out}, {err}, {exit}, {signal}, {ignoreTerm}, {pause}, {resume}, {closeOut}, {spawn},
+// {onEof}.
+import { spawn } from 'node:child_process';
+import { connect } from 'node:net';
+import { writeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+
+if (process.argv.includes('--version')) {
+    console.log('codex-cli 0.169.0-fake');
+    process.exit(0);
+}
+
+const control = connect(process.env.FAKE_CODEX_SOCKET);
+let onEof = 'exit';
+const tell = (message) => control.write(`${JSON.stringify(message)}\n`);
+
+/** Writes all, also to a pipe that is full. */
+function writeAll(fd, text) {
+    const bytes = Buffer.from(text);
+    for (let at = 0; at < bytes.length;) {
+        try {
+            at += writeSync(fd, bytes, at);
+        } catch (error) {
+            if (error.code === 'EPIPE') return;
+            if (error.code !== 'EAGAIN') throw error;
+        }
+    }
+}
+
+const orders = {
+    out: (text) => process.stdout.write(text),
+    err: (text) => writeAll(2, text),
+    exit: (code) => process.stdout.write('', () => process.exit(code)),
+    signal: (name) => process.stdout.write('', () => process.kill(process.pid, name)),
+    ignoreTerm: () => process.on('SIGTERM', () => {}),
+    pause: () => process.stdin.pause(),
+    resume: () => process.stdin.resume(),
+    closeOut: () => process.stdout.end(),
+    onEof: (what) => { onEof = what; },
+    // A grandchild that has left the process group and holds the pipes.
+    spawn: () => {
+        const child = spawn('sleep', ['600'], { detached: true, stdio: 'inherit' });
+        tell({ spawned: child.pid });
+    },
+};
+
+control.on('connect', () => {
+    tell({ hello: { pid: process.pid, argv: process.argv.slice(2), cwd: process.cwd(), env: process.env } });
+    let rest = '';
+    process.stdin.setEncoding('utf8');
+    process.stdin.on('data', (text) => {
+        const lines = (rest + text).split('\n');
+        rest = lines.pop();
+        for (const line of lines) tell({ line });
+    });
+    process.stdin.on('end', () => {
+        tell({ eof: true });
+        if (onEof === 'exit') process.exit(0);
+    });
+});
+control.on('error', () => process.exit(3));
+control.on('close', () => process.exit(3));
+process.stdout.on('error', () => {});
+createInterface({ input: control }).on('line', (line) => {
+    for (const [name, value] of Object.entries(JSON.parse(line))) orders[name](value);
+});
