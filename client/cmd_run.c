@@ -7,6 +7,7 @@
 #include "proto/json.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -369,7 +370,8 @@ static int take_prompt(const struct cmd *cmd, const char *operand, char **prompt
 static int take_cwd(const struct cmd *cmd, const char *directory, char **cwd)
 {
     _cleanup_free_ char *path = realpath(directory ? directory : ".", NULL);
-    if (!path || access(path, X_OK) < 0)
+    _cleanup_close_ int fd = path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd < 0)
         return cmd_usage_error(cmd, "--cwd %s: %s", directory ? directory : ".", strerror(errno));
     *cwd = text_quote(slice_str(path));
     if (!*cwd)

@@ -1,4 +1,4 @@
-// A CODEX_HOME of its own for real Codex workers, with a local model, an empty HOME, and nothing of the user's.
+// A CODEX_HOME of its own for real Codex workers: a local model, an empty HOME, nothing of the user's.
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -22,11 +22,13 @@ export function codexBinary() {
 }
 
 /**
- * Makes the folders. `model` is the URL of a model server; `settings` are lines of TOML for the top of config.toml.
- * By default Codex asks nobody and sandboxes nothing: tests run harmless commands, and not every machine can sandbox.
+ * Makes the folders. `model` is the URL of a model server; `settings` are lines for the top of config.toml.
+ * By default Codex asks nobody and sandboxes nothing: the commands are harmless, and not every machine can
+ * sandbox.
  */
 export function makeCodexHome({ model, settings = [], policy = 'never', sandbox = 'danger-full-access' }) {
-    return new CodexHome(fs.mkdtempSync(path.join(os.tmpdir(), 'codex-pool-')), { model, settings, policy, sandbox });
+    const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'codex-pool-home-'));
+    return new CodexHome(dir, { model, settings, policy, sandbox });
 }
 
 class CodexHome {
@@ -68,9 +70,10 @@ class CodexHome {
         return names.filter((name) => !name.startsWith('.')).map((name) => name.replace(/\.lock$/, ''));
     }
 
-    /** The pids of all processes that were started with this home: workers, their shells, what those left behind. */
+    /** The pids of all processes with this home: workers, their shells, what those left behind. */
     processes() {
-        return fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name) && this.isEnvironmentOf(name)).map(Number);
+        const pids = fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+        return pids.filter((pid) => this.isEnvironmentOf(pid)).map(Number);
     }
 
     isEnvironmentOf(pid) {

@@ -46,9 +46,10 @@ export function runDaemon(args, env = {}) {
 
 /** Nothing of the caller's own Codex or pool. */
 export function cleanEnv() {
-    const { PATH, ASAN_OPTIONS, UBSAN_OPTIONS, LSAN_OPTIONS } = process.env;
+    const { PATH, ASAN_OPTIONS, UBSAN_OPTIONS, LSAN_OPTIONS, CODEX_POOL_CHECK, TMPDIR } = process.env;
     const env = { PATH, HOME: '/nonexistent', LANG: 'C' };
     return Object.assign(env, ASAN_OPTIONS && { ASAN_OPTIONS }, UBSAN_OPTIONS && { UBSAN_OPTIONS },
+        CODEX_POOL_CHECK && { CODEX_POOL_CHECK }, TMPDIR && { TMPDIR },
         LSAN_OPTIONS && { LSAN_OPTIONS });
 }
 

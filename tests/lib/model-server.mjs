@@ -1,7 +1,7 @@
-// A local model: as much of the Responses API, streamed as Server-Sent Events, as Codex needs for whole turns.
+// A local model: as much of the Responses API, streamed as Server-Sent Events, as Codex needs for a turn.
 //
-// A test names what the model does: `model.on('text of the prompt', say('hello'))`. Run as a program it answers
-// any prompt with a few sentences, word by word: `node model-server.mjs [--port N] [--word-ms N]`.
+// A test names what the model does: `model.on('text of the prompt', say('hello'))`. Run as a program it
+// answers any prompt with a few sentences, word by word: `node model-server.mjs [--port N] [--word-ms N]`.
 import http from 'node:http';
 import { once } from 'node:events';
 import { pathToFileURL } from 'node:url';
@@ -13,7 +13,7 @@ export class ModelRequest {
         this.number = number;
         this.body = body;
         this.headers = headers;
-        /** Everything said in the conversation so far: [{ role, text }], without what Codex adds of its own. */
+        /** The conversation so far: [{ role, text }], without what Codex adds of its own. */
         this.history = conversation(body.input ?? []);
         this.prompt = this.history.filter((message) => message.role === 'user').at(-1)?.text ?? '';
         this.outputs = outputsSincePrompt(body.input ?? []);
@@ -31,7 +31,7 @@ export class ModelRequest {
         this.response = response;
     }
 
-    /** Resolves when Codex closes the connection in mid-answer; fails if the answer goes out whole or time is up. */
+    /** Resolves when Codex closes the connection in mid-answer; fails if the answer goes out whole. */
     async cut() {
         const state = await within(this.ended, `the model's stream for "${this.prompt}" to be cut`);
         if (state !== 'cut') {
@@ -131,7 +131,8 @@ export function hang(before = 'thinking') {
 export function shell(cmd, { escalated = false, yieldMs = 30000 } = {}) {
     const args = { cmd, login: false, yield_time_ms: yieldMs };
     if (escalated) {
-        Object.assign(args, { sandbox_permissions: 'require_escalated', justification: 'the test asks for it' });
+        args.sandbox_permissions = 'require_escalated';
+        args.justification = 'the test asks for it';
     }
     return (answer) => answer.call('exec_command', args);
 }
@@ -226,7 +227,7 @@ class ModelServer {
     async serve(incoming, response) {
         const path = incoming.url.split('?')[0];
         if (incoming.method !== 'POST' || path !== '/v1/responses') {
-            response.writeHead(404, { 'content-type': 'application/json' }).end('{"error":{"message":"not here"}}');
+            response.writeHead(404).end();
             return;
         }
         let body;
@@ -244,7 +245,8 @@ class ModelServer {
 
     async answer(request) {
         const named = this.behaviours.find(({ text }) => request.prompt.includes(text));
-        const behaviour = named?.behaviour ?? this.behaviour ?? fail(400, `no behaviour for "${request.prompt}"`);
+        const otherwise = this.behaviour ?? fail(400, `no behaviour for "${request.prompt}"`);
+        const behaviour = named?.behaviour ?? otherwise;
         const answer = new Answer(request);
         try {
             await behaviour(answer, request);
@@ -286,7 +288,7 @@ async function text(stream) {
 
 /** Codex puts its own notes among the user's messages, each in a tag of its own. */
 function isCodexNote(text) {
-    return /^<(environment_context|turn_aborted|user_instructions|subagent_notification|goal_context)\b/.test(text);
+    return /^<(environment_context|turn_aborted|user_instructions|subagent_notification)\b/.test(text);
 }
 
 function conversation(input) {
@@ -310,7 +312,7 @@ function outputsSincePrompt(input) {
 
 function split(text, pieces) {
     const size = Math.max(1, Math.ceil(text.length / pieces));
-    return Array.from({ length: Math.ceil(text.length / size) }, (_, i) => text.slice(i * size, (i + 1) * size));
+    return text.match(new RegExp(`[^]{1,${size}}`, 'gu')) ?? [];
 }
 
 /** False where the answer was cut meanwhile. */
@@ -333,7 +335,7 @@ const REMARKS = [
 
 /** The words of an answer; what was asked decides which. */
 function* sentences({ prompt, history }) {
-    const asked = history.filter((message) => message.role === 'user').map((message) => oneLine(message.text));
+    const asked = history.filter(({ role }) => role === 'user').map(({ text }) => oneLine(text));
     const at = [...prompt].reduce((sum, char) => sum + char.charCodeAt(0), 0);
     const said = [`You ask: "${oneLine(prompt)}"`];
     if (asked.length > 1) {
@@ -361,7 +363,8 @@ async function main(args) {
         }
         options[name] = Number(args[i + 1]);
     }
-    const model = await startModelServer({ port: options.port, behaviour: chat({ wordMs: options['word-ms'] }) });
+    const behaviour = chat({ wordMs: options['word-ms'] });
+    const model = await startModelServer({ port: options.port, behaviour });
     console.log(model.url);
     for (const signal of ['SIGINT', 'SIGTERM']) {
         process.once(signal, () => model.close());

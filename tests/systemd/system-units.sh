@@ -16,6 +16,8 @@ make_account() {
     systemd-tmpfiles --create "$prefix/lib/tmpfiles.d/codex-pool.conf"
     chown -R codex-pool:codex-pool "$codex_home" "$workspace"
     chmod 711 "$work" "${codex_home%/*}"
+    # Where a service speaks to its manager: a user's manager expects none but that user to.
+    chmod 666 "$XDG_RUNTIME_DIR/systemd/notify"
 }
 
 account_socket() {

@@ -16,7 +16,10 @@
     X(envelope)                                                                                    \
     X(method)                                                                                      \
     X(rpc)                                                                                         \
-    X(sockpath)
+    X(sockpath)                                                                                    \
+    X(queue)                                                                                       \
+    X(thread)                                                                                      \
+    X(config)
 
 #define UNIT_DECLARE(name) Suite *suite_##name(void);
 UNIT_SUITES(UNIT_DECLARE)

@@ -1,0 +1,101 @@
+// What the tests on the real Codex share: a pool of real workers on a model whose every word the test decides.
+import assert from 'node:assert/strict';
+import { PoolClient } from '../lib/client.mjs';
+import { codexBinary, makeCodexHome } from '../lib/codex-home.mjs';
+import { startDaemon } from '../lib/daemon.mjs';
+import { startModelServer } from '../lib/model-server.mjs';
+import { until } from '../lib/wait.mjs';
+
+/** Only a client that falls silent loses its worker to the linger, never a slow machine. */
+const PATIENT = { openLingerMs: 60000 };
+
+/**
+ * A daemon with `poolSize` real workers, ready. Everything ends with the test, and nothing may be left of it.
+ * `home` goes to makeCodexHome, `codex` and `config` into the daemon's configuration.
+ */
+export async function startRig(t, { poolSize = 1, config = {}, codex = {}, home: homeOptions = {}, ...daemon } = {}) {
+    const model = await startModelServer();
+    const home = makeCodexHome({ model: model.url, ...homeOptions });
+    const rig = new Rig(t, model, home);
+    const worker = { command: codexBinary(), ...codex, env: { ...home.env, ...codex.env } };
+    try {
+        rig.daemon = await startDaemon(t, {
+            fake: false, ...daemon, config: { poolSize, ...PATIENT, ...config, codex: worker },
+        });
+    } finally {
+        // After the daemon's own, which was registered first.
+        t.after(() => rig.remove());
+    }
+    if (config.prewarm !== false) {
+        await rig.daemon.untilStatus(({ pool }) => pool.ready === poolSize, 'all workers are ready');
+    }
+    return rig;
+}
+
+class Rig {
+    constructor(t, model, home) {
+        Object.assign(this, { t, model, home });
+    }
+
+    /** A client that hears where its requests wait and on which worker they run. */
+    async connect(name) {
+        const client = await PoolClient.open(this.daemon, { name });
+        this.t.after(() => client.close());
+        await client.request('pool/subscribe', { events: ['queue'] });
+        return client;
+    }
+
+    /** A client with a thread of its own on which a turn runs that the model holds. */
+    async holding(name, text = name) {
+        const client = await this.connect(name);
+        client.threadId = await client.startThread({ cwd: this.home.cwd });
+        client.worker = (await client.next('pool/assigned')).params.worker;
+        await client.startTurn(client.threadId, text);
+        client.asked = await this.model.request(text);
+        await client.next('item/agentMessage/delta');
+        return client;
+    }
+
+    /** Sends `thread/start` and awaits its place in the queue: { answer, place }. */
+    async waiting(client, params = {}) {
+        const answer = client.request('thread/start', { cwd: this.home.cwd, ...params });
+        const { params: place } = await client.next('pool/queued', ({ id }) => id === answer.id);
+        return { answer, place };
+    }
+
+    worker(id) {
+        return this.daemon.status().then(({ workers }) => workers.find((worker) => worker.id === id));
+    }
+
+    /** The worker holds nothing of anybody and no thread is locked: as a new one would be. */
+    async untilClean(workers = 1) {
+        await this.daemon.untilStatus(({ pool, clients, queue }) => pool.ready === workers && pool.busy === 0
+            && queue.length === 0 && clients.every((client) => client.workers.length === 0), 'all workers are idle');
+        await until(() => this.home.locks().length === 0, `no thread is locked: ${this.home.locks()}`);
+    }
+
+    async remove() {
+        const left = this.home.processes();
+        this.home.dispose();
+        await this.model.close();
+        assert.deepEqual(left, [], 'processes were left');
+    }
+}
+
+/** What the agent said in a turn that has completed. */
+export function said({ params }) {
+    return params.turn.items.filter((item) => item.type === 'agentMessage').map((item) => item.text).join('\n');
+}
+
+/** A turn from its start to its end: { status, text, error }. */
+export async function turn(client, threadId, text, params = {}) {
+    await client.startTurn(threadId, text, params);
+    const completed = await client.turnCompleted(threadId);
+    const { status, error } = completed.params.turn;
+    return { status, error, text: said(completed) };
+}
+
+/** What the model was told, as lines. */
+export function told(request) {
+    return request.history.map(({ role, text }) => `${role}: ${text}`);
+}
