@@ -367,11 +367,26 @@ static int take_prompt(const struct cmd *cmd, const char *operand, char **prompt
     return GO_ON;
 }
 
+/* Not resolved any further: the worker sees the directory, and this user may not. NULL with errno.
+ */
+static char *absolute(const char *directory)
+{
+    char *path = NULL;
+    if (directory && *directory == '/')
+        return strdup(directory);
+    _cleanup_free_ char *here = getcwd(NULL, 0);
+    if (!here ||
+        asprintf(&path, "%s%s%s", here, directory ? "/" : "", directory ? directory : "") < 0)
+        return NULL;
+    return path;
+}
+
 static int take_cwd(const struct cmd *cmd, const char *directory, char **cwd)
 {
-    _cleanup_free_ char *path = realpath(directory ? directory : ".", NULL);
+    _cleanup_free_ char *path = absolute(directory);
     _cleanup_close_ int fd = path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (fd < 0)
+    /* One that this user may not enter may still be the worker's to enter. */
+    if (fd < 0 && errno != EACCES)
         return cmd_usage_error(cmd, "--cwd %s: %s", directory ? directory : ".", strerror(errno));
     *cwd = text_quote(slice_str(path));
     if (!*cwd)

@@ -118,7 +118,14 @@ static int adopt(struct server *s, int fd)
     }
     l->fd = fd;
     l->inherited = true;
-    return 0;
+    /* Where systemd listens, which need not be where this daemon would have. */
+    struct sockaddr_un address = {0};
+    socklen_t size = sizeof(address) - 1;
+    if (getsockname(fd, (struct sockaddr *)&address, &size) == 0 && address.sun_path[0]) {
+        free(l->path);
+        l->path = strdup(address.sun_path);
+    }
+    return l->path ? 0 : EX_OSERR;
 }
 
 int listener_init(struct server *s)

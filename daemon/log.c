@@ -12,11 +12,23 @@
 static const char *const level_names[] = {"error", "warn", "info", "debug", "trace"};
 static const char *const format_names[] = {"text", "json"};
 
+/* $JOURNAL_STREAM names the device and inode of the stream that journald reads (systemd.exec(5)).
+ */
+static bool is_journal(const struct stat *st)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    unsigned long long dev, ino;
+    return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && dev == st->st_dev &&
+           ino == st->st_ino;
+}
+
 void log_init(struct log *log, int fd)
 {
     struct stat st;
+    bool known = fstat(fd, &st) == 0;
     *log = (struct log){.fd = fd, .level = LOG_INFO, .format = LOG_TEXT};
-    log->may_block = fstat(fd, &st) < 0 || (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode));
+    log->may_block = !known || (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode));
+    log->journal = known && is_journal(&st);
 }
 
 void log_set(struct log *log, enum log_level level, enum log_format format)
@@ -87,9 +99,14 @@ static void write_line(struct log *log, enum log_level level, const char *messag
     bool json = log->format == LOG_JSON;
     (void)escape(text, sizeof(text), message, json);
     stamp(when, sizeof(when));
+    /* Of syslog(3): err, warning, info, debug, debug. */
+    static const int priorities[] = {3, 4, 6, 7, 7};
+    if (log->journal && !json)
+        (void)snprintf(when, sizeof(when), "<%d>", priorities[level]);
     int n = json ? snprintf(line, sizeof(line), "{\"ts\":\"%s\",\"level\":\"%s\",\"msg\":\"%s\"}\n",
                             when, level_names[level], text)
-                 : snprintf(line, sizeof(line), "%s %-5s %s\n", when, level_names[level], text);
+                 : snprintf(line, sizeof(line), "%s%s%-5s %s\n", when, log->journal ? "" : " ",
+                            level_names[level], text);
     if (!ready(log) || write(log->fd, line, (size_t)n) != n)
         log->dropped++;
 }

@@ -11,6 +11,7 @@ struct log {
     int fd; /* borrowed */
     enum log_level level;
     enum log_format format;
+    bool journal;          /* the descriptor goes to journald, which has its own time stamps */
     bool may_block;        /* the descriptor is no pipe or socket */
     unsigned long dropped; /* lines that a full pipe did not take */
 };

@@ -14,7 +14,7 @@ int notify_init(struct notify *n)
 {
     const char *path = getenv("NOTIFY_SOCKET");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    n->fd = -1;
+    *n = (struct notify){.fd = -1};
     if (!path || (path[0] != '/' && path[0] != '@'))
         return 0;
     size_t len = strlen(path);
@@ -52,6 +52,21 @@ void notify_send(const struct notify *n, const char *format, ...)
     va_end(args);
     if (len > 0 && (size_t)len < sizeof(message))
         (void)!send(n->fd, message, (size_t)len, MSG_NOSIGNAL);
+}
+
+void notify_status(struct notify *n, const char *format, ...)
+{
+    char status[sizeof(n->status)];
+    va_list args;
+    if (n->fd < 0)
+        return;
+    va_start(args, format);
+    (void)vsnprintf(status, sizeof(status), format, args);
+    va_end(args);
+    if (strcmp(status, n->status) == 0)
+        return;
+    memcpy(n->status, status, sizeof(status));
+    notify_send(n, "STATUS=%s", status);
 }
 
 /* The variable's value where its companion names this process or nobody; then both are gone. */

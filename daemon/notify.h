@@ -5,7 +5,8 @@
 #include "proto/base.h"
 
 struct notify {
-    int fd; /* -1: nobody listens */
+    int fd;           /* -1: nobody listens */
+    char status[128]; /* as last told */
 };
 
 /* Connects to $NOTIFY_SOCKET, if there is one, and takes the variable out of the environment, so
@@ -16,6 +17,9 @@ void notify_deinit(struct notify *n);
 /* Sends assignments, separated by newlines. Never blocks; failure is ignored, as nobody could be
  * told. */
 void notify_send(const struct notify *n, const char *format, ...) CP_PRINTF(2, 3);
+
+/* STATUS=, if it is not what was told last. */
+void notify_status(struct notify *n, const char *format, ...) CP_PRINTF(2, 3);
 
 /* How often WATCHDOG=1 is due, in seconds; 0 for never. Takes the variables out of the environment.
  */

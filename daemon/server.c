@@ -36,6 +36,24 @@ static void on_hangup(void *who)
     client_doom(who, "disconnected");
 }
 
+/* What `systemctl status` shows. */
+static void tell_status(struct server *s)
+{
+    size_t ready = 0, busy = 0;
+    if (s->phase != SERVER_RUNNING) {
+        notify_status(&s->notify, "Stopping: running turns may finish");
+        return;
+    }
+    for (size_t i = 0; i < s->n_workers; i++) {
+        ready += worker_ready(s->workers[i]);
+        busy += s->workers[i]->state == WORKER_BUSY;
+    }
+    notify_status(&s->notify,
+                  "%zu of %lld workers ready, %zu busy; %zu waiting; %zu clients%s%.60s", ready,
+                  (long long)s->config->pool_size, busy, s->queue.length, s->n_clients,
+                  s->start_failure ? "; " : "", s->start_failure ? s->start_failure : "");
+}
+
 /* Clients that are gone, and output that waits: until there is neither. Nothing is freed and
  * nothing is written deeper down, so that no caller loses what it holds. */
 static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
@@ -57,6 +75,7 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
         while ((c = list_first(&s->dirty_clients, struct client, in_dirty)))
             client_flush(c);
     } while (!list_empty(&s->doomed));
+    tell_status(s);
 }
 
 static struct worker *worker_of_pid(const struct server *s, pid_t pid)
@@ -161,7 +180,7 @@ void server_stop(struct server *s)
     }
     log_info(&s->log, "stopping: running turns may finish for %lld ms",
              (long long)s->config->drain_timeout_ms);
-    notify_send(&s->notify, "STOPPING=1\nSTATUS=Stopping: running turns may finish");
+    notify_send(&s->notify, "STOPPING=1");
     s->phase = SERVER_DRAINING;
     listener_close(s);
     pool_reject_all(s, RPC_SHUTDOWN, "Worker pool has been shut down.");
@@ -338,10 +357,11 @@ void server_deinit(struct server *s)
 
 int server_run(struct server *s)
 {
-    log_info(&s->log, "codex-poold %s listens at %s%s, %lld workers", CP_VERSION, s->listener.path,
-             s->listener.inherited ? " (passed by systemd)" : "", (long long)s->config->pool_size);
+    log_info(&s->log, "codex-poold %s listens at %s%s, pool size %lld", CP_VERSION,
+             s->listener.path, s->listener.inherited ? " (passed by systemd)" : "",
+             (long long)s->config->pool_size);
     listener_resume(s);
-    notify_send(&s->notify, "READY=1\nSTATUS=Listening at %s", s->listener.path);
+    notify_send(&s->notify, "READY=1");
     if (s->config->prewarm)
         crew_prewarm(s);
     ev_run(s->loop, 0);
