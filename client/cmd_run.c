@@ -386,7 +386,7 @@ static int take_cwd(const struct cmd *cmd, const char *directory, char **cwd)
     _cleanup_free_ char *path = absolute(directory);
     _cleanup_close_ int fd = path ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
     /* One that this user may not enter may still be the worker's to enter. */
-    if (fd < 0 && errno != EACCES)
+    if (!path || (fd < 0 && errno != EACCES))
         return cmd_usage_error(cmd, "--cwd %s: %s", directory ? directory : ".", strerror(errno));
     *cwd = text_quote(slice_str(path));
     if (!*cwd)
