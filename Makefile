@@ -61,7 +61,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 
 $(BUILD)/codex-poold: $(DAEMON_OBJ) $(PROTO_OBJ)
 	@echo '  LINK  $@'
-	@$(CC) $(ALL_LDFLAGS) $^ -lev -lcjson -o $@
+	@$(CC) $(ALL_LDFLAGS) $^ -lev -lcjson -lm -o $@
 
 $(BUILD)/codex-pool: $(CLIENT_OBJ) $(PROTO_OBJ)
 	@echo '  LINK  $@'
@@ -69,7 +69,7 @@ $(BUILD)/codex-pool: $(CLIENT_OBJ) $(PROTO_OBJ)
 
 $(BUILD)/unit-tests: $(UNIT_OBJ) $(UNIT_DAEMON_OBJ) $(PROTO_OBJ)
 	@echo '  LINK  $@'
-	@$(CC) $(ALL_LDFLAGS) $^ $$(pkg-config --libs check) -lcjson -o $@
+	@$(CC) $(ALL_LDFLAGS) $^ $$(pkg-config --libs check) -lcjson -lm -o $@
 
 compile_commands.json: $(MAKEFILE_LIST) $(C_FILES)
 	@{ echo '['; sep=; for f in $(filter %.c,$(C_FILES)); do \

@@ -88,6 +88,7 @@ void abort_client(struct client *c)
         struct worker *w = held[i];
         if (w->lease.holder != c)
             continue;
+        s->counters.aborted++;
         pool_end_lease(w);
         w->verifying = false;
         worker_set_state(w, WORKER_ABORTING);

@@ -118,13 +118,16 @@ void asks_resolved(struct worker *w, struct client *c, const struct envelope *e,
     struct slice raw_id = json_get(e->params, "requestId");
     struct ask *a = raw_id.n ? find_raw(w, raw_id) : NULL;
     char id[24];
+    bool wanted = !client_opted_out(c, e->method);
     if (!a || a->client != c) {
-        client_send(c, line);
+        if (wanted)
+            client_send(c, line);
         return;
     }
     int n = snprintf(id, sizeof(id), "%" PRId64, a->id);
-    client_send_spliced(c, line, (size_t)(raw_id.p - line.p), raw_id.n,
-                        (struct slice){id, (size_t)n});
+    if (wanted)
+        client_send_spliced(c, line, (size_t)(raw_id.p - line.p), raw_id.n,
+                            (struct slice){id, (size_t)n});
     ask_free(a);
 }
 

@@ -14,7 +14,8 @@ void asks_from_worker(struct worker *w, const struct envelope *e, struct slice l
 /* A client's answer; one to nothing, or a second one, is dropped, as Codex does. */
 void asks_answer(struct client *c, const struct envelope *e, struct slice line);
 
-/* serverRequest/resolved, with the id that the client knows; the request is over. */
+/* serverRequest/resolved, passed on with the id that the client knows unless it has opted out of
+ * it; the request is over. */
 void asks_resolved(struct worker *w, struct client *c, const struct envelope *e, struct slice line);
 
 /* How many of a worker's requests have not been answered. */

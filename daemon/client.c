@@ -84,9 +84,7 @@ void client_free(struct client *c)
     c->fd = cp_close(c->fd);
     linebuf_deinit(&c->in);
     outbuf_deinit(&c->out);
-    for (size_t i = 0; c->opted_out && c->opted_out[i]; i++)
-        free(c->opted_out[i]);
-    free(c->opted_out);
+    strings_free(c->opted_out);
     free(c->name);
     free(c);
 }

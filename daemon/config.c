@@ -72,7 +72,7 @@ static int64_t *number_at(struct config *c, size_t i)
     return (int64_t *)(void *)((char *)c + numbers[i].at);
 }
 
-static void strings_free(strings list)
+void strings_free(strings list)
 {
     for (size_t i = 0; list && list[i]; i++)
         free(list[i]);
@@ -247,6 +247,14 @@ static bool read_mode(struct reader *r, const char *key, const cJSON *v)
     return true;
 }
 
+/* cJSON keeps both of two members with one name; which of them was meant nobody knows. */
+static bool once(struct reader *r, const char *prefix, const cJSON *object, const cJSON *member)
+{
+    if (cJSON_GetObjectItemCaseSensitive(object, member->string) == member)
+        return true;
+    return fail(r, "%s%s: is there twice", prefix, member->string);
+}
+
 static bool read_env(struct reader *r, const char *key, const cJSON *v)
 {
     const cJSON *each;
@@ -258,6 +266,10 @@ static bool read_env(struct reader *r, const char *key, const cJSON *v)
         return fail(r, "%s: out of memory", key);
     cJSON_ArrayForEach(each, v)
     {
+        if (!once(r, "codex.env.", v, each)) {
+            strings_free(env);
+            return false;
+        }
         if (!cJSON_IsString(each) || !*each->string || strchr(each->string, '=') ||
             asprintf(&env[n], "%s=%s", each->string, each->valuestring) < 0) {
             env[n] = NULL;
@@ -281,7 +293,9 @@ static bool read_codex(struct reader *r, const char *key, const cJSON *v)
         return fail(r, "codex: must be an object with command, args, env, cwd");
     cJSON_ArrayForEach(each, v)
     {
-        bool ok;
+        bool ok = once(r, "codex.", v, each);
+        if (!ok)
+            return false;
         if (strcmp(each->string, "command") == 0)
             ok = read_string(r, "codex.command", each, &c->codex_command);
         else if (strcmp(each->string, "args") == 0)
@@ -309,6 +323,8 @@ static bool read_client_info(struct reader *r, const char *key, const cJSON *v)
             strcmp(each->string, "version") != 0)
             return fail(r, "clientInfo.%s: unknown key (known: name, title, version)",
                         each->string);
+        if (!once(r, "clientInfo.", v, each))
+            return false;
         if (!cJSON_IsString(each))
             return fail(r, "clientInfo.%s: must be a string", each->string);
         cJSON *copy = cJSON_Duplicate(each, true);
@@ -328,6 +344,8 @@ static bool read_log(struct reader *r, const char *key, const cJSON *v)
     {
         const char *text = cJSON_IsString(each) ? each->valuestring : "";
         int value;
+        if (!once(r, "log.", v, each))
+            return false;
         if (strcmp(each->string, "level") == 0) {
             if ((value = log_level_parse(text)) < 0)
                 return fail(r, "log.level: must be error, warn, info, debug or trace");
@@ -380,9 +398,7 @@ static bool read_keys(struct reader *r, const cJSON *root)
         return fail(r, "must hold one JSON object");
     cJSON_ArrayForEach(each, root)
     {
-        if (cJSON_GetObjectItemCaseSensitive(root, each->string) != each)
-            return fail(r, "%s: is there twice", each->string);
-        if (!read_key(r, each))
+        if (!once(r, "", root, each) || !read_key(r, each))
             return false;
     }
     return true;

@@ -9,6 +9,7 @@
 
 /* A NULL-terminated heap array of heap strings. */
 typedef char **strings;
+void strings_free(strings list);
 
 struct config {
     char *file;   /* where it came from; NULL for defaults only */

@@ -162,6 +162,8 @@ static bool keep_opt_outs(struct client *c, const cJSON *list)
 {
     const cJSON *each;
     size_t n = 0;
+    strings_free(c->opted_out);
+    c->opted_out = NULL;
     if (!cJSON_IsArray(list))
         return true;
     c->opted_out = calloc((size_t)cJSON_GetArraySize(list) + 1, sizeof(*c->opted_out));
@@ -193,6 +195,7 @@ static const char *take_initialize(struct client *c, const cJSON *params, char *
                        name->valuestring);
         return room;
     }
+    free(c->name);
     c->name = strdup(name->valuestring);
     if (!c->name || !keep_opt_outs(c, cJSON_GetObjectItemCaseSensitive(
                                           capabilities, "optOutNotificationMethods")))

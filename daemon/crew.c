@@ -194,6 +194,14 @@ void crew_retire(struct worker *w, const char *why)
         (void)crew_replace_if_worn(w);
 }
 
+void crew_retire_others(struct worker *w, const char *change)
+{
+    struct server *s = w->server;
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (s->workers[i] != w)
+            crew_retire(s->workers[i], change);
+}
+
 uint64_t crew_idle_limit_ms(const struct worker *w)
 {
     const struct config *c = w->server->config;

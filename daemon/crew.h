@@ -33,6 +33,9 @@ struct worker *crew_any_ready(struct server *s, const struct client *c);
 /* To be replaced as soon as it is idle and nobody subscribes to a thread there. */
 void crew_retire(struct worker *w, const char *why);
 
+/* A global change was made at this worker that the other processes do not see, or see late. */
+void crew_retire_others(struct worker *w, const char *change);
+
 /* Stops a free worker that is past one of the limits, or retired. True if it did. */
 bool crew_replace_if_worn(struct worker *w);
 

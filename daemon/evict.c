@@ -20,38 +20,56 @@ static cJSON *thread_params(const struct thread *t)
     return params;
 }
 
+/* arg: the thread's id, owned. */
+static void on_answered(struct worker *w, const struct envelope *answer, void *arg)
+{
+    _cleanup_free_ char *id = arg;
+    struct thread *t = id ? threads_find(&w->server->threads, slice_str(id)) : NULL;
+    if (!t || t->owner != w || !t->evict_asks)
+        return;
+    t->evict_asks--;
+    /* It was not loaded, so no thread/closed will come. */
+    if (answer && slice_is(json_get_text(answer->result, "status"), "notLoaded"))
+        t->evict_closed = true;
+    if (t->evict_closed && answer)
+        evict_closed(t);
+}
+
+/* The thread is not over before every request of its eviction is answered: one that came late would
+ * end what the next client does with it. */
+static void ask_worker(struct thread *t, const char *method, cJSON *params)
+{
+    t->evict_asks++;
+    worker_ask(t->owner, method, params, on_answered, strdup(t->id));
+}
+
+void evict_closed(struct thread *t)
+{
+    t->evict_closed = true;
+    if (!t->evict_asks)
+        ownership_end(t);
+}
+
 static void ask_interrupt(struct thread *t)
 {
     cJSON *params = thread_params(t);
     /* Whatever runs: the id of a turn in its first milliseconds is refused. */
     cJSON_AddStringToObject(params, "turnId", "");
-    worker_ask(t->owner, "turn/interrupt", params, NULL, NULL);
-}
-
-static void on_unsubscribed(struct worker *w, const struct envelope *answer, void *arg)
-{
-    _cleanup_free_ char *id = arg;
-    struct thread *t = id ? threads_find(&w->server->threads, slice_str(id)) : NULL;
-    if (!answer || !t || t->owner != w || !t->evicting)
-        return;
-    /* It was not loaded, so no thread/closed will come. */
-    if (slice_is(json_get_text(answer->result, "status"), "notLoaded"))
-        ownership_end(t);
+    ask_worker(t, "turn/interrupt", params);
 }
 
 static void ask(struct thread *t)
 {
-    struct worker *w = t->owner;
     bool pause = t->goal_active && t->persisted;
     t->evict_asked = now_ms();
     if (pause) {
         cJSON *params = thread_params(t);
         cJSON_AddStringToObject(params, "status", "paused");
-        worker_ask(w, "thread/goal/set", params, NULL, NULL);
+        ask_worker(t, "thread/goal/set", params);
     }
     /* The interrupt first: the unsubscribe alone would lose a queued item. */
     ask_interrupt(t);
-    worker_ask(w, "thread/unsubscribe", thread_params(t), on_unsubscribed, strdup(t->id));
+    ask_worker(t, "thread/unsubscribe", thread_params(t));
     if (pause)
         ask_interrupt(t);
 }
@@ -120,7 +138,7 @@ static void overdue(struct thread *t)
 
 static bool keeps_threads(const struct thread *t, uint64_t age_ms)
 {
-    return !t->owner->unloads && !t->active && age_ms >= NO_UNLOAD_MS;
+    return !t->owner->unloads && !t->active && !t->evict_closed && age_ms >= NO_UNLOAD_MS;
 }
 
 static void on_evict(struct ev_loop *loop, ev_timer *timer, int revents)
@@ -144,7 +162,7 @@ static void on_evict(struct ev_loop *loop, ev_timer *timer, int revents)
             overdue(t);
             break;
         }
-        if (t->evicting && now - t->evict_asked >= RETRY_MS && w->stdin_fd >= 0)
+        if (t->evicting && !t->evict_closed && now - t->evict_asked >= RETRY_MS && w->stdin_fd >= 0)
             ask(t);
     }
     if (!more)

@@ -16,6 +16,9 @@ void evict_thread(struct thread *t);
  * for that goes on. */
 void evict_settled(struct worker *w);
 
+/* Codex says that a thread which is being evicted is closed. */
+void evict_closed(struct thread *t);
+
 /* The client's own thread/unsubscribe was sent: thread/closed is due. */
 void evict_await(struct thread *t);
 

@@ -35,14 +35,15 @@ static int open_directory(const char *path)
     return fd < 0 ? -errno : fd;
 }
 
-/* True if a daemon accepts connections there. */
+/* True unless it is certain that no daemon is there. */
 static bool somebody_answers(const struct sockaddr_un *address)
 {
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;
-    /* EAGAIN: its backlog is full, so somebody is there. */
-    return connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN;
+    /* Any other error (a full backlog, no permission) does not say that nobody is there. */
+    return connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+           errno != ECONNREFUSED;
 }
 
 static int bind_at(struct server *s, const struct sockaddr_un *address)

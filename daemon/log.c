@@ -1,5 +1,7 @@
 #include "daemon/log.h"
 
+#include "proto/json.h"
+
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -98,6 +100,7 @@ static void write_line(struct log *log, enum log_level level, const char *messag
     char line[LOG_LINE_MAX], text[LOG_LINE_MAX - 128], when[40];
     bool json = log->format == LOG_JSON;
     (void)escape(text, sizeof(text), message, json);
+    json_clean_text(text);
     stamp(when, sizeof(when));
     /* Of syslog(3): err, warning, info, debug, debug. */
     static const int priorities[] = {3, 4, 6, 7, 7};

@@ -1,6 +1,7 @@
 #include "daemon/server.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -124,6 +125,17 @@ static int print_config(struct config *config)
     return text && puts(text) >= 0 && fflush(stdout) == 0 ? EX_OK : EX_OSERR;
 }
 
+/* Whatever is opened later must not become standard input, output or error. */
+static void open_standard_fds(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
 /* Every client and worker takes descriptors. */
 static void raise_fd_limit(void)
 {
@@ -139,6 +151,7 @@ int main(int argc, char **argv)
     struct command_line cl;
     struct server server;
     _cleanup_free_ char *error = NULL;
+    open_standard_fds();
     parse(&cl, argc, argv);
     if (cl.exit_code >= 0)
         return cl.exit_code;

@@ -1,5 +1,7 @@
 #include "daemon/notify.h"
 
+#include "proto/json.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -63,6 +65,11 @@ void notify_status(struct notify *n, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(status, sizeof(status), format, args);
     va_end(args);
+    json_clean_text(status);
+    /* A line of its own would be another variable for systemd. */
+    for (char *p = status; *p; p++)
+        if ((unsigned char)*p < ' ')
+            *p = ' ';
     if (strcmp(status, n->status) == 0)
         return;
     memcpy(n->status, status, sizeof(status));

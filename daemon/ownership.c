@@ -29,6 +29,29 @@ void ownership_subscribe(struct thread *t, struct client *c)
     thread_subscribe(t, c, c ? &c->threads : NULL);
 }
 
+void ownership_asked(struct worker *w, struct slice thread_id, const struct client *c)
+{
+    w->askers[w->next_asker] = (struct asker){thread_hash(thread_id), c->id};
+    w->next_asker = (w->next_asker + 1) % ASKERS_KEPT;
+}
+
+struct client *ownership_asker(const struct worker *w, struct slice thread_id)
+{
+    uint64_t hash = thread_hash(thread_id);
+    unsigned id = 0;
+    for (size_t i = 1; i <= ASKERS_KEPT && !id; i++) {
+        const struct asker *a = &w->askers[(w->next_asker + ASKERS_KEPT - i) % ASKERS_KEPT];
+        if (a->thread == hash)
+            id = a->client_id;
+    }
+    list_for_each (it, &w->server->clients) {
+        struct client *c = list_entry(it, struct client, in_clients);
+        if (id && c->id == id)
+            return c;
+    }
+    return NULL;
+}
+
 void ownership_end(struct thread *t)
 {
     struct worker *w = t->owner;

@@ -11,6 +11,12 @@ struct thread *ownership_begin(struct worker *w, struct slice id);
 /* Nobody has it loaded any more: what waited for that goes on. Frees the entry. */
 void ownership_end(struct thread *t);
 
+/* A client's request has changed a thread that it need not have open (archive, rename, …): what
+ * this worker says of it is for that client. Only the last few are remembered. */
+void ownership_asked(struct worker *w, struct slice thread_id, const struct client *c);
+/* That client; NULL if there is none, or it has left. */
+struct client *ownership_asker(const struct worker *w, struct slice thread_id);
+
 /* Makes a client the thread's one subscriber; NULL for nobody. */
 void ownership_subscribe(struct thread *t, struct client *c);
 

@@ -89,6 +89,14 @@ static void on_queue_changed(struct worker *w, struct thread *t)
     worker_ask(w, "thread/queue/list", params, on_queue_listed, strdup(t->id));
 }
 
+static void on_closed(struct thread *t)
+{
+    if (t->evicting)
+        evict_closed(t);
+    else
+        ownership_end(t);
+}
+
 void progress_notified(struct worker *w, struct thread *t, const struct envelope *e)
 {
     struct slice method = e->method;
@@ -106,7 +114,7 @@ void progress_notified(struct worker *w, struct thread *t, const struct envelope
     else if (slice_is(method, "thread/queue/changed"))
         on_queue_changed(w, t);
     else if (slice_is(method, "thread/closed"))
-        ownership_end(t);
+        on_closed(t);
     else
         return;
     pool_settle(w);
@@ -181,15 +189,6 @@ static void unsubscribe_answered(struct thread *t, const struct envelope *e)
         t->unsubscribed = false;
 }
 
-/* A global change that the other processes do not see, or see late. */
-static void retire_others(struct worker *w, const char *method)
-{
-    struct server *s = w->server;
-    for (size_t i = 0; i < s->n_workers; i++)
-        if (s->workers[i] != w)
-            crew_retire(s->workers[i], method);
-}
-
 static void on_success(struct worker *w, struct request *r, struct thread *t,
                        const struct envelope *e)
 {
@@ -197,11 +196,13 @@ static void on_success(struct worker *w, struct request *r, struct thread *t,
     if (flags & METHOD_OPENS)
         opened(w, r, e);
     if (flags & METHOD_STATE)
-        retire_others(w, r->method->name);
+        crew_retire_others(w, r->method->name);
     if (r->method->class == METHOD_GLOBAL)
         r->client->admin_worker = w->id;
     if (r->method->class == METHOD_PINNED && w->lease.holder == r->client)
         w->lease.pinned = true;
+    if (r->thread_id && r->method->class == METHOD_OWNER)
+        ownership_asked(w, slice_str(r->thread_id), r->client);
     if (!t || t->owner != w)
         return;
     if (flags & METHOD_PERSISTS)

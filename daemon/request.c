@@ -172,6 +172,9 @@ void request_fail(struct request *r, int code, const char *format, ...)
     va_end(args);
     if (r->done)
         r->done(r->worker, NULL, r->arg);
+    /* It may try again. */
+    if (r->client && r->method->class == METHOD_INITIALIZE)
+        r->client->initialized = false;
     request_answer(r, r->client ? rpc_error(slice_str(r->id), code, message, NULL) : NULL);
 }
 

@@ -2,7 +2,9 @@
 
 #include "daemon/abort.h"
 #include "daemon/asks.h"
+#include "daemon/crew.h"
 #include "daemon/lockholder.h"
+#include "daemon/ownership.h"
 #include "daemon/pool.h"
 #include "daemon/progress.h"
 #include "proto/json.h"
@@ -23,11 +25,9 @@ static void deliver(struct worker *w, struct client *c, const struct envelope *e
 {
     if (!c || c->doomed)
         drop(w, e);
-    else if (client_opted_out(c, e->method))
-        return;
     else if (slice_is(e->method, "serverRequest/resolved"))
         asks_resolved(w, c, e, line);
-    else
+    else if (!client_opted_out(c, e->method))
         client_send(c, line);
 }
 
@@ -46,8 +46,14 @@ static struct client *account_client(struct worker *w)
 static void notification_without_thread(struct worker *w, const struct envelope *e,
                                         struct slice line)
 {
-    struct client *c = slice_starts(e->method, "account/") ? account_client(w) : NULL;
+    bool login = slice_starts(e->method, "account/login/") ||
+                 slice_starts(e->method, "account/gatewayOAuth/") ||
+                 slice_is(e->method, "account/updated");
+    struct client *c = login ? account_client(w) : NULL;
     deliver(w, c ? c : w->lease.holder, e, line);
+    /* The other workers see a new login late, if at all. */
+    if (slice_is(e->method, "account/login/completed"))
+        crew_retire_others(w, "account/login/completed");
 }
 
 static void notification(struct worker *w, const struct envelope *e, struct slice line)
@@ -57,26 +63,25 @@ static void notification(struct worker *w, const struct envelope *e, struct slic
         return;
     }
     struct thread *t = threads_find(&w->server->threads, e->thread_id);
-    if (!t && !closed_has(w->closed, e->thread_id)) {
+    bool fresh = !t && !closed_has(w->closed, e->thread_id);
+    if (fresh)
         t = progress_unknown(w, e);
-        if (!t) {
-            deliver(w, w->state == WORKER_BUSY ? w->lease.holder : NULL, e, line);
-            return;
-        }
-    }
     if (!t || t->owner != w) {
-        drop(w, e);
+        struct client *asker = ownership_asker(w, e->thread_id);
+        deliver(w, asker || !fresh || t ? asker : w->lease.holder, e, line);
         return;
     }
     deliver(w, t->opening ? t->opening->client : t->subscriber, e, line);
     progress_notified(w, t, e);
 }
 
-static bool says_active_writer(const struct envelope *e)
+/* Codex's refusals of a thread that another process has, or that it is letting go itself. */
+static bool says_not_free(const struct envelope *e)
 {
     struct slice message = json_get_text(e->error, "message");
-    static const char text[] = "already has an active writer";
-    return message.n && memmem(message.p, message.n, text, sizeof(text) - 1);
+    static const char writer[] = "already has an active writer", closing[] = "is closing; retry";
+    return message.n && (memmem(message.p, message.n, writer, sizeof(writer) - 1) ||
+                         memmem(message.p, message.n, closing, sizeof(closing) - 1));
 }
 
 /* The lock is held elsewhere. By a worker of ours: it is about to let go, so try again. By a
@@ -116,7 +121,7 @@ static void answer(struct worker *w, const struct envelope *e, struct slice line
         r->done(w, e, r->arg);
         r->done = NULL;
     } else if (r->client && !e->result.p && (r->method->flags & (METHOD_RESUME | METHOD_ENDS)) &&
-               r->thread_id && says_active_writer(e)) {
+               r->thread_id && says_not_free(e)) {
         progress_answered(w, r, e);
         if (resolve_writer(w, r))
             return;

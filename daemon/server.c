@@ -151,22 +151,22 @@ static void on_drain(struct ev_loop *loop, ev_timer *timer, int revents)
     ev_timer_start(loop, timer);
 }
 
-static bool anything_leased(const struct server *s)
+/* A turn that is promised counts: its client has been told of it. */
+static bool anything_runs(const struct worker *w)
 {
-    for (size_t i = 0; i < s->n_workers; i++) {
-        const struct worker *w = s->workers[i];
-        uint64_t until;
-        if (w->state == WORKER_ABORTING ||
-            (w->state == WORKER_BUSY && lease_judge(w, &until) == LEASE_RUNS))
-            return true;
-    }
-    return false;
+    if (w->state == WORKER_ABORTING)
+        return true;
+    return w->state == WORKER_BUSY && (w->lease.unanswered || lease_conflicts(w, NULL));
 }
 
 void server_check_drained(struct server *s)
 {
-    if (s->phase == SERVER_DRAINING && !anything_leased(s))
-        stop_workers(s);
+    if (s->phase != SERVER_DRAINING)
+        return;
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (anything_runs(s->workers[i]))
+            return;
+    stop_workers(s);
 }
 
 void server_stop(struct server *s)
@@ -239,6 +239,8 @@ static void reload(struct server *s)
     bool codex_changed = !config_same_codex(before, config);
     s->config = config;
     log_set(&s->log, config->log_level, config->log_format);
+    if (s->n_clients < (size_t)config->max_clients)
+        listener_resume(s);
     if (crew_resize(s) < 0)
         log_error(&s->log, "out of memory for workers");
     retire_outdated(s, codex_changed);

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -145,6 +147,8 @@ child(const struct config *config, const char *path, const char **argv, const ch
     (void)signal(SIGPIPE, SIG_DFL);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    /* The daemon's own close by themselves; what its parent left open in it is not for workers. */
+    (void)close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC);
     if (dup2(p->in[0], 0) >= 0 && dup2(p->out[1], 1) >= 0 && dup2(p->err[1], 2) >= 0 &&
         (!config->codex_cwd || chdir(config->codex_cwd) == 0))
         (void)execve(path, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)env);

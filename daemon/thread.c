@@ -5,8 +5,8 @@
 
 #define BUCKETS_MIN 64
 
-/* FNV-1a, never 0, so that 0 marks a free place in the ring. */
-static uint64_t hash_of(struct slice id)
+/* FNV-1a. */
+uint64_t thread_hash(struct slice id)
 {
     uint64_t h = UINT64_C(14695981039346656037);
     for (size_t i = 0; i < id.n; i++)
@@ -37,7 +37,7 @@ void threads_deinit(struct threads *ts)
 
 static struct list *bucket_of(const struct threads *ts, struct slice id)
 {
-    return &ts->buckets[hash_of(id) % ts->n_buckets];
+    return &ts->buckets[thread_hash(id) % ts->n_buckets];
 }
 
 struct thread *threads_find(const struct threads *ts, struct slice id)
@@ -136,13 +136,13 @@ void thread_set_turn(struct thread *t, struct slice turn_id)
 
 void closed_add(struct closed_ring *ring, struct slice id)
 {
-    ring->hash[ring->next] = hash_of(id);
+    ring->hash[ring->next] = thread_hash(id);
     ring->next = (ring->next + 1) % CLOSED_KEPT;
 }
 
 static size_t closed_find(const struct closed_ring *ring, struct slice id)
 {
-    uint64_t h = hash_of(id);
+    uint64_t h = thread_hash(id);
     size_t i = 0;
     while (i < CLOSED_KEPT && ring->hash[i] != h)
         i++;

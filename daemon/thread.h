@@ -33,6 +33,8 @@ struct thread {
 
     bool unsubscribed;     /* its client said thread/unsubscribe; thread/closed is due */
     bool evicting;         /* by ourselves: interrupted, and asked again until it is closed */
+    unsigned evict_asks;   /* unanswered requests of the eviction */
+    bool evict_closed;     /* closed, as soon as they are answered */
     uint64_t evict_since;  /* ms */
     uint64_t evict_asked;  /* ms, the last try */
     uint64_t turn_since;   /* ms, of the turn that runs */
@@ -74,6 +76,9 @@ bool thread_descends(const struct thread *t, const struct thread *of);
 
 /* Remembers the id of the turn that runs. A failed allocation leaves none. */
 void thread_set_turn(struct thread *t, struct slice turn_id);
+
+/* Never 0. */
+uint64_t thread_hash(struct slice id);
 
 /* The last ids that a worker closed: what it still says of them is nobody's. */
 #define CLOSED_KEPT 4096

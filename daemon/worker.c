@@ -21,6 +21,8 @@
 /* Between the end of stdin, SIGTERM and SIGKILL. Codex needs about 55 ms for either of the first
  * two (measured on 0.169). */
 #define STOP_STEP_MS 2000
+/* One that has closed its output and still lives after this is of no use. */
+#define EXIT_GRACE_MS 1000
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 30000
 /* One that was ready for so long has not failed to start. */
@@ -69,6 +71,10 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
     char reason[128];
     (void)revents;
     ev_timer_stop(loop, timer);
+    if (w->output_closed && worker_ready(w)) {
+        worker_stop(w, true, "it closed its output");
+        return;
+    }
     switch (w->state) {
     case WORKER_DOWN:
         crew_start_workers(w->server);
@@ -100,6 +106,8 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 static uint64_t state_limit_ms(const struct worker *w)
 {
     const struct config *c = w->server->config;
+    if (w->output_closed && worker_ready(w))
+        return EXIT_GRACE_MS;
     switch (w->state) {
     case WORKER_DOWN:
         return w->failures ? backoff_ms(w) : 0;
@@ -119,8 +127,9 @@ static uint64_t state_limit_ms(const struct worker *w)
 
 void worker_set_state(struct worker *w, enum worker_state state)
 {
-    log_debug(&w->server->log, "worker %u: %s -> %s", w->id, state_names[w->state],
-              state_names[state]);
+    if (state != w->state)
+        log_debug(&w->server->log, "worker %u: %s -> %s", w->id, state_names[w->state],
+                  state_names[state]);
     w->state = state;
     if (state == WORKER_IDLE)
         w->idle_since = now_ms();
@@ -181,7 +190,8 @@ static void forget_process(struct worker *w)
     free(w->mark);
     w->start_error = w->stop_reason = w->mark = NULL;
     w->pid = 0;
-    w->exited = w->exec_failed = w->probing = w->verifying = w->retire = w->unloads = false;
+    w->exited = w->output_closed = w->exec_failed = w->probing = w->verifying = w->retire =
+        w->unloads = false;
     memset(w->closed, 0, sizeof(*w->closed));
 }
 

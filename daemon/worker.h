@@ -29,6 +29,13 @@ enum worker_state {
 
 #define STDERR_LINES 8
 
+/* Who last changed a thread here that is not open: see ownership_asked. */
+#define ASKERS_KEPT 32
+struct asker {
+    uint64_t thread; /* hash of its id; 0: free */
+    unsigned client_id;
+};
+
 /* One client's exclusive hold of a worker. */
 struct lease {
     struct client *holder; /* NULL: none */
@@ -70,6 +77,8 @@ struct worker {
     struct lane lane;    /* those who wait for this worker */
     struct list threads; /* it has loaded */
     struct closed_ring *closed;
+    struct asker askers[ASKERS_KEPT];
+    unsigned next_asker;
     struct lease lease;
 
     ev_timer timer; /* of the state: start, idle, abort, stop, backoff */
@@ -80,17 +89,18 @@ struct worker {
     uint64_t started_at, ready_at, last_heard, idle_since; /* ms; 0: not */
     unsigned long streams, restarts;
     unsigned long streams_since_start;
-    bool wanted;       /* to be running: started when it is down */
-    unsigned failures; /* in a row, for the backoff */
-    char *start_error; /* why the start in progress fails */
-    bool start_failed; /* the last start did */
-    char *stop_reason; /* told to those who lose something by it */
-    bool replace;      /* start again at once when it has exited */
-    bool retire;       /* to be replaced when idle and nobody subscribes to a thread there */
-    bool exited;       /* its status is known; what is left in its pipes is being read */
-    bool unloads;      /* has been seen to close a thread: this Codex lets go */
-    bool probing;      /* asked whether it is alive */
-    bool verifying;    /* asked what is still loaded */
+    bool wanted;        /* to be running: started when it is down */
+    unsigned failures;  /* in a row, for the backoff */
+    char *start_error;  /* why the start in progress fails */
+    bool start_failed;  /* the last start did */
+    char *stop_reason;  /* told to those who lose something by it */
+    bool replace;       /* start again at once when it has exited */
+    bool retire;        /* to be replaced when idle and nobody subscribes to a thread there */
+    bool output_closed; /* nothing more will be heard of it */
+    bool exited;        /* its status is known; what is left in its pipes is being read */
+    bool unloads;       /* has been seen to close a thread: this Codex lets go */
+    bool probing;       /* asked whether it is alive */
+    bool verifying;     /* asked what is still loaded */
     bool exec_failed;
     int exec_errno;
 };

@@ -3,6 +3,7 @@
 #include "daemon/client.h"
 #include "daemon/request.h"
 #include "daemon/router.h"
+#include "proto/json.h"
 #include "proto/rpc.h"
 
 #include <assert.h>
@@ -13,6 +14,9 @@
 /* Above this much unwritten input its clients are not read from; below half of it they are again.
  */
 #define INPUT_HIGH ((size_t)1024 * 1024)
+
+/* More reads than a full pipe needs: a process that a worker has left behind may write for ever. */
+#define DRAIN_READS 1024
 
 /* Ids that a worker sees: the slot in the low bits, a count above, so that a late answer to a
  * request that was given up cannot be taken for the answer to the slot's next one. */
@@ -103,10 +107,10 @@ static void on_output(struct ev_loop *loop, ev_io *watch, int revents)
     if (r == LINEBUF_AGAIN || r == -ENOMEM)
         return;
     if (r != LINEBUF_OK) {
-        /* Its end is known by its exit. One that closes its output and lives on is of no use. */
+        /* Its exit is what tells its end, and is about to be known. */
         ev_io_stop(loop, watch);
-        if (!w->exited && worker_ready(w))
-            worker_stop(w, true, "closed its output");
+        w->output_closed = true;
+        worker_set_state(w, w->state);
         return;
     }
     w->last_heard = now_ms();
@@ -119,6 +123,7 @@ static void keep_stderr_line(struct worker *w, struct slice line)
     char *copy = slice_dup(line);
     if (!copy)
         return;
+    json_clean_text(copy);
     log_debug(&w->server->log, "worker %u stderr: %s", w->id, copy);
     free(w->stderr_tail[w->stderr_next]);
     w->stderr_tail[w->stderr_next] = copy;
@@ -174,12 +179,12 @@ void worker_io_drain(struct worker *w)
     if (w->stdout_fd < 0)
         return;
     read_exec_error(w);
-    while (linebuf_read(&w->err, w->stderr_fd) == LINEBUF_OK)
+    for (int i = 0; i < DRAIN_READS && linebuf_read(&w->err, w->stderr_fd) == LINEBUF_OK; i++)
         take_stderr(w);
     struct slice rest = linebuf_rest(&w->err);
     if (rest.n)
         keep_stderr_line(w, rest);
-    while (linebuf_read(&w->out, w->stdout_fd) == LINEBUF_OK)
+    for (int i = 0; i < DRAIN_READS && linebuf_read(&w->out, w->stdout_fd) == LINEBUF_OK; i++)
         if (!take_lines(w))
             break;
 }

@@ -5,7 +5,7 @@
 #include <errno.h>
 
 static const char duplicate[] = "duplicate member";
-static const char escaped[] = "escape sequence in a member's name or a thread id";
+static const char escaped[] = "escape sequence in a member's name, a method or a thread id";
 
 /* Members that decide where a message goes must not be there twice: two readers could then
  * understand two different messages. */
@@ -30,6 +30,13 @@ static void refuse_escapes(struct slice text, const char **why)
 {
     if (text.n && memchr(text.p, '\\', text.n))
         *why = escaped;
+}
+
+static void set_method(struct envelope *e, struct slice value, const char **why)
+{
+    struct slice text = json_text(value);
+    refuse_escapes(text, why);
+    set_once(&e->method, text.p ? text : SLICE("\""), why);
 }
 
 static void scan_params(struct json_cursor *c, struct envelope *e, const char **why)
@@ -91,7 +98,7 @@ static void scan_member(struct json_cursor *c, struct slice key, struct envelope
     if (slice_is(key, "id"))
         set_once(&e->id, value, why);
     else if (slice_is(key, "method"))
-        set_once(&e->method, json_text(value).p ? json_text(value) : SLICE("\""), why);
+        set_method(e, value, why);
     else if (slice_is(key, "result"))
         set_once(&e->result, value, why);
     else if (slice_is(key, "error"))

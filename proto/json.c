@@ -377,3 +377,14 @@ size_t json_count(struct slice array)
     json_each(array, count_one, &n);
     return n;
 }
+
+void json_clean_text(char *text)
+{
+    char *end = text + strlen(text);
+    while (text < end) {
+        const char *next = (unsigned char)*text < 0x80 ? text + 1 : skip_utf8(text, end);
+        if (!next)
+            *text = '?';
+        text += next ? next - text : 1;
+    }
+}

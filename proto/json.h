@@ -41,6 +41,10 @@ struct slice json_get_text(struct slice object, const char *path);
 /* Calls `each` for every element of a valid array's text. */
 void json_each(struct slice array, void (*each)(struct slice element, void *arg), void *arg);
 
+/* Makes a text of unknown origin fit for a JSON string: each byte that is not part of well-formed
+ * UTF-8 becomes a "?". Other bytes stay as they are. */
+void json_clean_text(char *text);
+
 /* Elements of a valid array's text; 0 for any other value. */
 size_t json_count(struct slice array);
 

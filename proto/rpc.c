@@ -1,5 +1,7 @@
 #include "proto/rpc.h"
 
+#include "proto/json.h"
+
 #include <stdio.h>
 
 static const struct {
@@ -92,11 +94,20 @@ char *rpc_result_raw(struct slice id, struct slice result)
     return join("{\"id\":", id, ",\"result\":", result);
 }
 
+/* Messages quote what others wrote, which need not be text, and may have cut it short. */
+static bool add_message(cJSON *error, const char *message)
+{
+    _cleanup_free_ char *text = strdup(message);
+    if (!text)
+        return false;
+    json_clean_text(text);
+    return cJSON_AddStringToObject(error, "message", text);
+}
+
 char *rpc_refusal(struct slice id, int code, const char *message)
 {
     cJSON *error = cJSON_CreateObject();
-    if (!error || !cJSON_AddNumberToObject(error, "code", code) ||
-        !cJSON_AddStringToObject(error, "message", message)) {
+    if (!error || !cJSON_AddNumberToObject(error, "code", code) || !add_message(error, message)) {
         cJSON_Delete(error);
         return NULL;
     }
@@ -119,8 +130,7 @@ char *rpc_error(struct slice id, int code, const char *message, cJSON *more)
     cJSON *error = cJSON_CreateObject();
     cJSON *data = more ? more : cJSON_CreateObject();
     if (!error || !data || !describe(data, code) || !cJSON_AddNumberToObject(error, "code", code) ||
-        !cJSON_AddStringToObject(error, "message", message) ||
-        !cJSON_AddItemToObject(error, "data", data)) {
+        !add_message(error, message) || !cJSON_AddItemToObject(error, "data", data)) {
         cJSON_Delete(data);
         cJSON_Delete(error);
         return NULL;

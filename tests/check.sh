@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 # What `make check` was called with is not for the builds below.
 unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES CC BUILD SANITIZE
 
+sh tests/install-deps.sh check
 began=$(now_ms)
 passed=0 failed=0 errors=0
 work=$(mktemp -d)
@@ -99,7 +100,7 @@ part() {
     log=$work/log
     status=0
     STEP_OPEN=1 step "$name" "$log" "$@" || status=$?
-    [ "$status" != 124 ] || echo "stopped after 900 s" >>"$log"
+    [ "$status" != 124 ] || echo "stopped after 400 s" >>"$log"
     read_result "$kind" "$log" "$status"
     passed=$((passed + ok)) failed=$((failed + bad))
     wrong=$bad
@@ -160,7 +161,7 @@ clean_part() {
 
 # A part that hangs is ended; what it started goes with clean_up.
 limited() {
-    timeout --foreground -k 10 900 "$@"
+    timeout --foreground -k 10 400 "$@"
 }
 
 build() {

@@ -2,7 +2,7 @@
 # Installs what is missing, and only that.
 #   install-deps.sh build   compiler, libraries, Node.js: what building, the demo and the tests need
 #   install-deps.sh npm     what tests/package-lock.json names, into build/npm
-#   install-deps.sh check   what only the tests need: a systemd to run the units
+#   install-deps.sh check   what only tests need that can be left out: a systemd to run the units
 #   install-deps.sh clang   the second compiler
 # Several may be given. Nothing to do: says nothing.
 set -eu
@@ -90,8 +90,10 @@ install_packages() {
     fi
     if ! may_install; then
         echo "Missing: $*" >&2
-        echo 'Neither root nor sudo without a password. Please run this first, then the same command again:' >&2
-        echo "  sudo apt-get update && sudo apt-get install -y --no-install-recommends $*" >&2
+        echo 'Neither root nor sudo without a password. Please run this first (as root), then the same command again:' >&2
+        sudo=
+        ! have sudo || sudo='sudo '
+        echo "  ${sudo}apt-get update && ${sudo}apt-get install -y --no-install-recommends $*" >&2
         exit 1
     fi
     run 'package lists' apt_get update
@@ -124,7 +126,8 @@ wanted=
 npm=
 for what in "$@"; do
     case $what in
-    build | check | clang) wanted="$wanted $("missing_$what")" ;;
+    build | clang) wanted="$wanted $("missing_$what")" ;;
+    check) ! { have apt-get && may_install; } || wanted="$wanted $(missing_check)" ;;
     npm) npm=1 ;;
     *)
         echo "usage: $0 [build] [check] [clang] [npm]" >&2

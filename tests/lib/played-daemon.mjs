@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cli } from './cli.mjs';
 import { Mailbox, within } from './wait.mjs';
 
 export const THREAD = '019a0000-0000-7000-8000-000000000001';
@@ -124,4 +125,13 @@ export class PlayedDaemon {
         this.peers.forEach((peer) => peer.socket.destroy());
         await new Promise((resolve) => this.server.close(resolve));
     }
+}
+
+/** A `codex-pool run` away from a terminal whose turn/start has come: { daemon, process, peer, start }. */
+export async function startRun(t, { answers, args = ['hi'], options } = {}) {
+    const daemon = await PlayedDaemon.start(t, answers);
+    const process = cli(t, daemon.args('run', ...args), options);
+    const peer = await daemon.peer();
+    const start = await peer.next('turn/start');
+    return { daemon, process, peer, start };
 }

@@ -78,7 +78,9 @@ export class FakeWorker {
         this.gone = false;
         this.eof = new Promise((resolve) => { this.sawEof = resolve; });
         this.exited = new Promise((resolve) => { this.sawExit = resolve; });
-        createInterface({ input: control }).on('line', (line) => this.#told(JSON.parse(line)));
+        // It passes on the errors of its input: a worker that is killed resets the connection.
+        const lines = createInterface({ input: control });
+        lines.on('line', (line) => this.#told(JSON.parse(line))).on('error', () => {});
         control.on('error', () => {});
         control.on('close', () => this.#ended());
     }

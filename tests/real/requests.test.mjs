@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { hold, say, shell, steps, tool } from '../lib/model-server.mjs';
-import { startRig, turn } from './rig.mjs';
+import { startRig, told, turn } from './rig.mjs';
 
 const LOOKUP = {
     type: 'function', name: 'lookup', description: 'looks up',
@@ -108,7 +108,8 @@ test('a client steers its own running turn at once', async (t) => {
     client.asked.release();
     const { params } = await client.turnCompleted(client.threadId);
     assert.equal(params.turn.id, steered.turn.id);
-    assert.deepEqual(rig.model.requests.at(-1).history.map(({ text }) => text), ['long', 'one two', 'also this']);
+    assert.equal(params.turn.status, 'completed');
+    assert.ok(told(rig.model.requests.at(-1)).includes('user: also this'));
 });
 
 test('what the model refuses reaches the client in Codex\'s own words', async (t) => {

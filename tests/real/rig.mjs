@@ -15,17 +15,14 @@ const PATIENT = { openLingerMs: 60000 };
  */
 export async function startRig(t, { poolSize = 1, config = {}, codex = {}, home: homeOptions = {}, ...daemon } = {}) {
     const model = await startModelServer();
-    const home = makeCodexHome({ model: model.url, ...homeOptions });
-    const rig = new Rig(t, model, home);
-    const worker = { command: codexBinary(), ...codex, env: { ...home.env, ...codex.env } };
-    try {
-        rig.daemon = await startDaemon(t, {
-            fake: false, ...daemon, config: { poolSize, ...PATIENT, ...config, codex: worker },
-        });
-    } finally {
-        // After the daemon's own, which was registered first.
-        t.after(() => rig.remove());
-    }
+    const rig = new Rig(model, makeCodexHome({ model: model.url, ...homeOptions }));
+    t.after(() => rig.end());
+    const worker = { command: codexBinary(), ...codex, env: { ...rig.home.env, ...codex.env } };
+    // What starting the daemon leaves to be done at the end comes in its place there.
+    const later = { after: (undo) => rig.undo.push(undo), get passed() { return t.passed; } };
+    rig.daemon = await startDaemon(later, {
+        fake: false, ...daemon, config: { poolSize, ...PATIENT, ...config, codex: worker },
+    });
     if (config.prewarm !== false) {
         await rig.daemon.untilStatus(({ pool }) => pool.ready === poolSize, 'all workers are ready');
     }
@@ -33,14 +30,14 @@ export async function startRig(t, { poolSize = 1, config = {}, codex = {}, home:
 }
 
 class Rig {
-    constructor(t, model, home) {
-        Object.assign(this, { t, model, home });
+    constructor(model, home) {
+        Object.assign(this, { model, home, clients: [], undo: [] });
     }
 
     /** A client that hears where its requests wait and on which worker they run. */
     async connect(name) {
         const client = await PoolClient.open(this.daemon, { name });
-        this.t.after(() => client.close());
+        this.clients.push(client);
         await client.request('pool/subscribe', { events: ['queue'] });
         return client;
     }
@@ -74,10 +71,19 @@ class Rig {
         await until(() => this.home.locks().length === 0, `no thread is locked: ${this.home.locks()}`);
     }
 
-    async remove() {
-        const left = this.home.processes();
-        this.home.dispose();
-        await this.model.close();
+    /** Clients first, for the daemon lets running turns finish. */
+    async end() {
+        let left = [];
+        try {
+            await Promise.all(this.clients.map((client) => client.close()));
+            for (const undo of this.undo) {
+                await undo();
+            }
+            left = this.home.processes();
+        } finally {
+            this.home.dispose();
+            await this.model.close();
+        }
         assert.deepEqual(left, [], 'processes were left');
     }
 }

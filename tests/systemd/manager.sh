@@ -94,7 +94,7 @@ install_units() {
 
 started_by_connection() {
     pool ping
-    shows service ActiveState active
+    eventually shows service ActiveState active
     equals "$(show service MainPID)" "$(daemon_pid)"
 }
 

@@ -9,10 +9,16 @@ socket_started() {
     shows service ActiveState inactive
 }
 
+# says TEXT: the service's STATUS= has it.
+says() {
+    show service StatusText | grep -F "$1" || {
+        show service StatusText
+        return 1
+    }
+}
+
 status_shown() {
-    text=$(show service StatusText)
-    echo "STATUS=$text"
-    [ -n "$text" ]
+    eventually says '1 of 1 workers ready, 0 busy'
 }
 
 reloaded() {
@@ -40,11 +46,11 @@ reload_refused() {
 stopped_in_turn() {
     pool run --cwd "$workspace" 'hold on' >"$work/held" &
     run=$!
-    text=$(show service StatusText)
     eventually grep held "$work/held"
+    eventually says '1 of 1 workers ready, 1 busy'
     user stop --no-block codex-pool.service
     eventually shows service ActiveState deactivating
-    eventually differs service StatusText "$text"
+    eventually says 'Stopping'
     kill -USR1 "$(cat "$work/model")"
     wait "$run"
     equals 'held and let go' "$(cat "$work/held")"
@@ -63,7 +69,7 @@ restarted_after_kill() {
 
 watched() {
     user stop codex-pool.service
-    printf '[Service]\nWatchdogSec=3\n' >"$units/codex-pool.service.d/watchdog.conf"
+    printf '[Service]\nWatchdogSec=5\n' >"$units/codex-pool.service.d/watchdog.conf"
     user daemon-reload
     pid=$(daemon_pid)
     eventually differs service WatchdogTimestampMonotonic "$(show service WatchdogTimestampMonotonic)"
@@ -95,7 +101,7 @@ check 'user: the socket is there, the service waits' socket_started
 check 'user: a connection starts the service' started_by_connection
 check 'user: a turn' turn
 check 'user: a turn with a command in a sandbox' sandboxed_turn
-check 'user: STATUS=' status_shown
+check 'user: STATUS= says who works' status_shown
 check 'user: reload keeps the process, takes the settings' reloaded
 check 'user: reload of a wrong file changes nothing' reload_refused
 check 'user: stop leaves no process, the socket stays' stopped
