@@ -245,7 +245,8 @@ static const char *advice(struct slice reason)
         {"shutdown", "the daemon is stopping: try again when it is back"},
         {"workerLost", "the request may or may not have been carried out; try again"},
         {"workerStart", "`codex-pool status` shows the workers, the daemon's log what they said"},
-        {"forbidden", "the daemon's settings allowUids, allowGids, adminUids and denyMethods decide"},
+        {"forbidden",
+         "the daemon's settings allowUids, allowGids, adminUids and denyMethods decide"},
         {"messageTooLarge", "the daemon's setting maxMessageBytes decides"},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++)

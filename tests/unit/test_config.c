@@ -1,8 +1,7 @@
 #include "daemon/config.h"
 #include "tests/unit/unit.h"
 
-static const struct config_flags no_flags = {.socket = "/tmp/s", .log_level = -1,
-                                             .log_format = -1};
+static const struct config_flags no_flags = {.socket = "/tmp/s", .log_level = -1, .log_format = -1};
 
 static struct config *good(const char *text, const struct config_flags *flags)
 {
@@ -35,7 +34,8 @@ START_TEST(prints_what_it_reads_back)
     struct config *a = good("{\"poolSize\":3,\"socketMode\":\"0660\",\"denyMethods\":[\"fs/*\"],"
                             "\"codex\":{\"env\":{\"A\":\"b=c\"},\"cwd\":\"/\"},"
                             "\"log\":{\"level\":\"debug\",\"format\":\"json\"},"
-                            "\"allowGids\":[5],\"clientInfo\":{\"title\":\"T\"}}", &no_flags);
+                            "\"allowGids\":[5],\"clientInfo\":{\"title\":\"T\"}}",
+                            &no_flags);
     char *text = config_print(a);
     struct config *b = good(text, &no_flags);
     char *again = config_print(b);
@@ -92,10 +92,14 @@ END_TEST
 
 START_TEST(flags_go_before_the_file)
 {
-    struct config_flags flags = {.socket = "/a", .codex = "/c", .pool_size = 1,
-                                 .log_level = LOG_TRACE, .log_format = LOG_JSON};
+    struct config_flags flags = {.socket = "/a",
+                                 .codex = "/c",
+                                 .pool_size = 1,
+                                 .log_level = LOG_TRACE,
+                                 .log_format = LOG_JSON};
     struct config *c = good("{\"socket\":\"/b\",\"poolSize\":4,\"minWorkers\":4,"
-                            "\"codex\":{\"command\":\"/d\"}}", &flags);
+                            "\"codex\":{\"command\":\"/d\"}}",
+                            &flags);
     ck_assert_str_eq(c->socket, "/a");
     ck_assert_str_eq(c->codex_command, "/c");
     ck_assert_int_eq(c->pool_size, 1);
