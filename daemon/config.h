@@ -51,6 +51,10 @@ struct config *config_parse(const char *text, const char *name, const struct con
 /* Takes NULL. */
 void config_free(struct config *config);
 
+/* The i-th of the settings that are whole numbers: its key, and its value in *value; NULL past the
+ * last. */
+const char *config_number(const struct config *config, size_t i, int64_t *value);
+
 /* The effective configuration as a JSON document, a heap string; NULL when out of memory. */
 char *config_print(const struct config *config);
 

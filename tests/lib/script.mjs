@@ -68,6 +68,7 @@ export class FakeWorker {
         this.control = control;
         this.threads = new Map();
         this.log = []; // every message it was sent
+        this.lines = []; // the same as they came
         this.box = new Mailbox('fake worker');
         this.answers = new Map();
         this.handlers = new Map(host.handlers);
@@ -93,7 +94,10 @@ export class FakeWorker {
             this.host.started.put(this);
         } else if (message.eof) this.sawEof();
         else if (message.spawned) this.box.put({ method: 'spawned', params: message });
-        else this.#received(JSON.parse(message.line));
+        else {
+            this.lines.push(message.line);
+            this.#received(JSON.parse(message.line));
+        }
     }
 
     #ended() {
