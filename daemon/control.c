@@ -153,7 +153,7 @@ void control_request(struct client *c, struct slice line, const struct envelope 
 static bool header_value(const char *name)
 {
     for (; *name; name++)
-        if ((unsigned char)*name < 0x20 || *name == 0x7f)
+        if (((unsigned char)*name < 0x20 && *name != '\t') || *name == 0x7f)
             return false;
     return true;
 }

@@ -51,7 +51,7 @@ static void send_shared(struct request *r, struct worker *w)
     if (!w)
         w = crew_any_ready(s, r->client);
     if (w) {
-        if ((r->method->flags & METHOD_ENDS) && !request_keep(r))
+        if ((r->method->flags & METHOD_LOCKS) && !request_keep(r))
             return;
         worker_send(w, r);
     } else if (s->phase != SERVER_RUNNING) {
@@ -67,9 +67,9 @@ static void send_shared(struct request *r, struct worker *w)
 static void send_stream(struct request *r, struct worker *w)
 {
     struct thread *t = thread_of(r);
+    if ((r->method->flags & METHOD_LOCKS) && !request_keep(r))
+        return;
     if ((r->method->flags & METHOD_RESUME) && r->thread_id) {
-        if (!request_keep(r))
-            return;
         if (!t) {
             t = ownership_begin(w, slice_str(r->thread_id));
             if (t)

@@ -120,8 +120,8 @@ static void answer(struct worker *w, const struct envelope *e, struct slice line
     if (r->done) {
         r->done(w, e, r->arg);
         r->done = NULL;
-    } else if (r->client && !e->result.p && (r->method->flags & (METHOD_RESUME | METHOD_ENDS)) &&
-               r->thread_id && says_not_free(e)) {
+    } else if (r->client && !e->result.p && (r->method->flags & METHOD_LOCKS) && r->thread_id &&
+               says_not_free(e)) {
         progress_answered(w, r, e);
         if (resolve_writer(w, r))
             return;

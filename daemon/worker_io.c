@@ -271,7 +271,7 @@ static void send_now(struct worker *w, struct request *r)
     worker_send_spliced(w, r->line, r->id_at, r->id_len, (struct slice){id, (size_t)n});
     stop_reading_sender(w, r->client);
     request_unhold(r);
-    if (!(r->method->flags & (METHOD_RESUME | METHOD_ENDS))) {
+    if (!(r->method->flags & METHOD_LOCKS)) {
         free(r->owned_line);
         r->owned_line = NULL;
     }

@@ -19,6 +19,8 @@ mark=$$-$began
 export CODEX_POOL_CHECK="$mark"
 export TMPDIR="$work/t"
 mkdir "$TMPDIR"
+# Some tests become another user.
+chmod 711 "$work" "$TMPDIR"
 export ASAN_OPTIONS="detect_leaks=1:log_path=$work/sanitizer"
 export UBSAN_OPTIONS="print_stacktrace=1:log_path=$work/sanitizer"
 jobs=$(nproc)
@@ -133,6 +135,8 @@ leftovers() {
         echo "process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | cut -c1-200)"
         kill -KILL "$pid" 2>/dev/null || :
     done
+    # A list that Codex keeps for a user from one sandbox to the next.
+    rm -rf "$TMPDIR"/codex-bwrap-synthetic-mount-targets-*
     for file in "$TMPDIR"/* "$TMPDIR"/.[!.]*; do
         [ -e "$file" ] || [ -L "$file" ] || continue
         find "$file" -printf 'file %p\n'

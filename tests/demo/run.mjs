@@ -8,19 +8,33 @@ export class Run extends EventEmitter {
     constructor(name, prompt, thread = null) {
         super();
         Object.assign(this, { name, prompt, threadId: thread, resumes: thread !== null });
-        Object.assign(this, { state: 'starts', place: null, worker: null, text: '', waitedMs: 0, stderr: '' });
+        Object.assign(this, { state: 'starts', worker: null, text: '', waitedMs: 0, ranMs: 0, stderr: '' });
     }
 
     /** `stage` says where: { program, socket, cwd, env }. */
     start(stage) {
         const thread = this.resumes ? ['--thread', this.threadId] : [];
-        const args = ['--socket', stage.socket, 'run', '--json', '--approve', 'never', ...thread, '--', this.prompt];
+        const args = [
+            '--socket',
+            stage.socket,
+            'run',
+            '--json',
+            '--approve',
+            'never',
+            ...thread,
+            '--',
+            this.prompt,
+        ];
         this.startedAt = performance.now();
-        this.child = spawn(stage.program, args, { cwd: stage.cwd, env: stage.env, stdio: ['ignore', 'pipe', 'pipe'] });
+        this.child = spawn(stage.program, args, {
+            cwd: stage.cwd,
+            env: stage.env,
+            stdio: ['ignore', 'pipe', 'pipe'],
+        });
         this.child.stderr.on('data', (text) => (this.stderr += text));
         createInterface({ input: this.child.stdout }).on('line', (line) => this.read(JSON.parse(line)));
         this.ended = new Promise((resolve) => {
-            this.child.once('error', (error) => this.close(resolve, `${error.message}`));
+            this.child.once('error', (error) => this.close(resolve, error.message));
             this.child.once('close', (code, signal) => this.close(resolve, signal ?? code));
         });
         return this;
@@ -33,20 +47,21 @@ export class Run extends EventEmitter {
 
     read({ method, params }) {
         switch (method) {
-        case 'pool/queued':
-            return this.set('waits', { place: params.position });
-        case 'pool/assigned':
-            this.waitedMs += params.waitedMs;
-            this.assignedAt ??= performance.now();
-            return this.set('runs', { worker: params.worker });
-        case 'turn/started':
-            this.threadId = params.threadId;
-            return undefined;
-        case 'item/agentMessage/delta':
-            this.text += params.delta;
-            return this.emit('text', this);
-        default:
-            return undefined;
+            case 'pool/queued':
+                this.firstPlace ??= params.position;
+                return this.set('waits', { place: params.position });
+            case 'pool/assigned':
+                this.waitedMs += params.waitedMs;
+                this.assignedAt ??= performance.now();
+                return this.set('runs', { worker: params.worker });
+            case 'turn/started':
+                this.threadId = params.threadId;
+                return undefined;
+            case 'item/agentMessage/delta':
+                this.text += params.delta;
+                return this.emit('text', this);
+            default:
+                return undefined;
         }
     }
 
@@ -60,16 +75,5 @@ export class Run extends EventEmitter {
     /** Its client dies as if somebody had pulled the plug. */
     kill() {
         this.child?.kill('SIGKILL');
-    }
-
-    /** Resolves when it has said so many characters; with false when it ended before that. */
-    async saying(chars) {
-        while (this.text.length < chars && this.exit === undefined) {
-            await new Promise((resolve) => {
-                this.once('text', resolve);
-                this.once('state', resolve);
-            });
-        }
-        return this.exit === undefined;
     }
 }

@@ -36,8 +36,10 @@ export class Stage {
     useLogin() {
         const home = process.env.CODEX_HOME || path.join(os.homedir(), '.codex');
         if (!fs.existsSync(path.join(home, 'auth.json'))) {
-            throw new Refusal(`LOGIN=1 needs a login, and there is no ${path.join(home, 'auth.json')}.\n`
-                + 'Log in with `build/npm/node_modules/.bin/codex login`, or run `make demo` on the local model.');
+            throw new Refusal(
+                `LOGIN=1 needs a login, and there is no ${path.join(home, 'auth.json')}.\n` +
+                    'Log in with `build/npm/node_modules/.bin/codex login`, or run `make demo` without LOGIN.',
+            );
         }
         this.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'codex-pool-demo-'));
         this.cwd = path.join(this.dir, 'work');
@@ -52,17 +54,24 @@ export class Stage {
         this.dir = this.home.dir;
         this.cwd = this.home.cwd;
         this.codexEnv = this.home.env;
-        return `Model: a small one on this machine, at ${this.model.url}; it needs no account.\n`
-            + 'With `make demo LOGIN=1` it is your own login.';
+        return (
+            `Model: a small one on this machine, on port ${this.model.port}; no account is needed.
+` + 'With `make demo LOGIN=1` it is your own login.'
+        );
     }
 
     /** Starts the daemon; resolves with its status when so many workers are ready. */
     async open(workers) {
         this.socket = path.join(this.dir, 'pool.sock');
         const config = path.join(this.dir, 'config.json');
-        fs.writeFileSync(config, JSON.stringify({ poolSize: workers, drainTimeoutMs: 1000, codex: this.codex() }));
+        fs.writeFileSync(
+            config,
+            JSON.stringify({ poolSize: workers, drainTimeoutMs: 1000, codex: this.codex() }),
+        );
         this.daemon = spawn(path.join(BUILD, 'codex-poold'), ['--config', config, '--socket', this.socket], {
-            cwd: this.cwd, env: this.env, stdio: ['ignore', 'ignore', 'pipe'],
+            cwd: this.cwd,
+            env: this.env,
+            stdio: ['ignore', 'ignore', 'pipe'],
         });
         this.daemon.stderr.on('data', (text) => (this.log = (this.log + text).slice(-20000)));
         this.daemonExited = new Promise((resolve) => {
@@ -77,7 +86,11 @@ export class Stage {
 
     /** Reads only, asks nobody: on a login nothing that the model says can do harm. */
     codex() {
-        const settings = ['thread_unload_delay_secs=0', 'sandbox_mode="read-only"', 'approval_policy="never"'];
+        const settings = [
+            'thread_unload_delay_secs=0',
+            'sandbox_mode="read-only"',
+            'approval_policy="never"',
+        ];
         const args = [...settings.flatMap((setting) => ['-c', setting]), 'app-server'];
         return { command: codexBinary(), args, env: this.codexEnv };
     }

@@ -6,7 +6,7 @@ const LINE_CHARS = 72;
 
 /** A view of runs (see run.mjs), by what the output is. */
 export function makeView(out, startedAt) {
-    const terminal = out.isTTY && process.env.TERM !== 'dumb';
+    const terminal = out.isTTY && process.env.TERM !== 'dumb' && out.rows >= 12 && out.columns >= 60;
     return terminal ? new LiveView(out, startedAt) : new PlainView(out, startedAt);
 }
 
@@ -16,14 +16,20 @@ function seconds(ms) {
 
 /** One line of printable characters of one column each. */
 function printable(text) {
-    return text.replace(/\s+/g, ' ').replace(/[\p{C}\p{M}]/gu, '').replace(/[\u1100-\uffff]|[^\u0000-\uffff]/gu, '.');
+    return text
+        .replace(/\s+/g, ' ')
+        .replace(/[\p{C}\p{M}]/gu, '')
+        .replace(/[\u1100-\uffff]|[^\u0000-\uffff]/gu, '.');
 }
 
 function stateOf(run) {
     switch (run.state) {
-    case 'waits': return `waits, place ${run.place}`;
-    case 'runs': return `worker ${run.worker}`;
-    default: return run.state;
+        case 'waits':
+            return `waits, place ${run.place}`;
+        case 'runs':
+            return `worker ${run.worker}`;
+        default:
+            return run.state;
     }
 }
 
@@ -120,7 +126,8 @@ class PlainView {
         if (run.state !== 'runs' && run.state !== 'waits') {
             this.flush(run, true);
         }
-        const words = run.state === 'runs' ? `runs on worker ${run.worker}: ${printable(run.prompt)}` : stateOf(run);
+        const words =
+            run.state === 'runs' ? `runs on worker ${run.worker}: ${printable(run.prompt)}` : stateOf(run);
         this.print(`${run.name}  ${words}`);
     }
 
@@ -134,7 +141,8 @@ class PlainView {
         let from = this.spoken.get(run);
         while (text.length - from > (all ? 0 : LINE_CHARS)) {
             const blank = text.lastIndexOf(' ', from + LINE_CHARS);
-            const to = text.length - from <= LINE_CHARS ? text.length : blank > from ? blank + 1 : from + LINE_CHARS;
+            const to =
+                text.length - from <= LINE_CHARS ? text.length : blank > from ? blank + 1 : from + LINE_CHARS;
             this.print(`${run.name}  | ${text.slice(from, to).trim()}`);
             from = to;
         }

@@ -80,7 +80,13 @@ export class Answer {
     /** Calls a tool; Codex comes back with its output in another request. */
     call(name, args, namespace) {
         const number = `${this.request.number}_${this.items}`;
-        const item = { type: 'function_call', id: `fc_${number}`, call_id: `call_${number}`, name, namespace };
+        const item = {
+            type: 'function_call',
+            id: `fc_${number}`,
+            call_id: `call_${number}`,
+            name,
+            namespace,
+        };
         item.arguments = JSON.stringify(args);
         this.event('response.output_item.done', { output_index: this.items++, item });
     }
@@ -103,23 +109,29 @@ export function say(text, { deltas = 1 } = {}) {
 
 /** Says `before`, waits until the test calls `request.release()`, says `after`. */
 export function hold(before = 'before', after = ' after') {
-    return (answer, request) => answer.text((async function* () {
-        yield before;
-        await request.released;
-        yield after;
-    })());
+    return (answer, request) =>
+        answer.text(
+            (async function* () {
+                yield before;
+                await request.released;
+                yield after;
+            })(),
+        );
 }
 
 /** Says words, one at a time. */
 export function speak(words, wordMs) {
-    return (answer, request) => answer.text((async function* () {
-        for await (const word of words) {
-            yield word;
-            if (!await pause(wordMs, request)) {
-                return;
-            }
-        }
-    })());
+    return (answer, request) =>
+        answer.text(
+            (async function* () {
+                for await (const word of words) {
+                    yield word;
+                    if (!(await pause(wordMs, request))) {
+                        return;
+                    }
+                }
+            })(),
+        );
 }
 
 /** Says so much, then nothing, without end: only Codex can cut it. */
@@ -336,7 +348,7 @@ const REMARKS = [
 /** The words of an answer; what was asked decides which. */
 function* sentences({ prompt, history }) {
     const asked = history.filter(({ role }) => role === 'user').map(({ text }) => oneLine(text));
-    const at = [...prompt].reduce((sum, char) => sum + char.charCodeAt(0), 0);
+    const at = [...asked.join('')].reduce((sum, char) => sum + char.charCodeAt(0), 0);
     const said = [`You ask: "${oneLine(prompt)}"`];
     if (asked.length > 1) {
         said.push(`Before that you asked: "${asked.slice(0, -1).join('", "')}"`);

@@ -27,7 +27,10 @@ async function leaveAndServe(rig, client) {
     assert.equal((await turn(next, threadId, 'next one')).text, 'served');
     const after = await rig.worker(1);
     assert.equal(after.pid, before.pid, 'the worker was not replaced');
-    assert.deepEqual(next.notifications.filter(({ params }) => params.threadId && params.threadId !== threadId), []);
+    assert.deepEqual(
+        next.notifications.filter(({ params }) => params.threadId && params.threadId !== threadId),
+        [],
+    );
     assert.deepEqual((await next.request('thread/loaded/list')).data, [threadId]);
 }
 
@@ -104,7 +107,9 @@ test('while a tool of the client is called', async (t) => {
 
 test('while a sub-agent runs that the turn waits for', async (t) => {
     const rig = await startRig(t);
-    rig.model.on('delegate', steps(spawnAgent('child work'), waitAgent(), say('never'))).on('child work', hang());
+    rig.model
+        .on('delegate', steps(spawnAgent('child work'), waitAgent(), say('never')))
+        .on('child work', hang());
     const client = await begin(rig, 'delegate');
     const child = await rig.model.request('child work');
     await rig.model.request('delegate', 2);

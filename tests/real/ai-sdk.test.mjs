@@ -1,4 +1,4 @@
-// A chat server's client: the AI SDK with a Codex provider that starts `codex-pool` where it would start `codex`.
+// A chat server's client: the AI SDK with a Codex provider that starts `codex-pool` instead of `codex`.
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { generateText, streamText } from 'ai';
@@ -43,18 +43,23 @@ test('parallel calls over a pool of one: all are served, one after the other', a
     for (const name of names) {
         rig.model.on(`I am ${name}`, say(`you are ${name}`, { deltas: 3 }));
     }
-    const texts = await Promise.all(names.map(async (name, i) => {
-        const prompt = `I am ${name}`;
-        if (i % 2) {
-            return (await generateText({ model: provider('local'), prompt })).text;
-        }
-        let text = '';
-        for await (const delta of streamText({ model: provider('local'), prompt }).textStream) {
-            text += delta;
-        }
-        return text;
-    }));
-    assert.deepEqual(texts, names.map((name) => `you are ${name}`));
+    const texts = await Promise.all(
+        names.map(async (name, i) => {
+            const prompt = `I am ${name}`;
+            if (i % 2) {
+                return (await generateText({ model: provider('local'), prompt })).text;
+            }
+            let text = '';
+            for await (const delta of streamText({ model: provider('local'), prompt }).textStream) {
+                text += delta;
+            }
+            return text;
+        }),
+    );
+    assert.deepEqual(
+        texts,
+        names.map((name) => `you are ${name}`),
+    );
     assert.equal((await rig.daemon.status()).counters.workerStarts, 1);
 });
 
@@ -85,16 +90,24 @@ test('text streams as it comes', async (t) => {
     assert.equal((await deltas.next()).done, true);
 });
 
-test('a conversation goes on: in the same chat server, in another, and after the first has ended', async (t) => {
+test('a conversation goes on in the same chat server, in another, and after both have ended', async (t) => {
     const rig = await startRig(t, { poolSize: 2 });
-    rig.model.on('my name is Ada', say('hello Ada')).on('who am I', say('Ada')).on('and now', say('still Ada'))
+    rig.model
+        .on('my name is Ada', say('hello Ada'))
+        .on('who am I', say('Ada'))
+        .on('and now', say('still Ada'))
         .on('at last', say('Ada for ever'));
     const first = connect(t, rig);
     const begun = await generateText({
-        model: first('local'), prompt: 'my name is Ada', providerOptions: { [NAME]: { threadMode: 'persistent' } },
+        model: first('local'),
+        prompt: 'my name is Ada',
+        providerOptions: { [NAME]: { threadMode: 'persistent' } },
     });
     const providerOptions = { [NAME]: { threadId: threadOf(begun) } };
-    assert.equal((await generateText({ model: first('local'), prompt: 'who am I', providerOptions })).text, 'Ada');
+    assert.equal(
+        (await generateText({ model: first('local'), prompt: 'who am I', providerOptions })).text,
+        'Ada',
+    );
     const second = connect(t, rig);
     const there = await generateText({ model: second('local'), prompt: 'and now', providerOptions });
     assert.equal(there.text, 'still Ada');
@@ -106,8 +119,10 @@ test('a conversation goes on: in the same chat server, in another, and after the
     assert.equal(threadOf(last), threadOf(begun));
     const history = told(rig.model.requests.at(-1));
     assert.equal(history.length, 7);
-    assert.deepEqual(history.filter((line) => line.startsWith('assistant')),
-        ['assistant: hello Ada', 'assistant: Ada', 'assistant: still Ada']);
+    assert.deepEqual(
+        history.filter((line) => line.startsWith('assistant')),
+        ['assistant: hello Ada', 'assistant: Ada', 'assistant: still Ada'],
+    );
 });
 
 test('an abort signal ends the turn at the model and frees the worker', async (t) => {
@@ -115,7 +130,11 @@ test('an abort signal ends the turn at the model and frees the worker', async (t
     rig.model.on('long', hang('so')).on('next one', say('served'));
     const provider = connect(t, rig);
     const abort = new AbortController();
-    const { textStream } = streamText({ model: provider('local'), prompt: 'long', abortSignal: abort.signal });
+    const { textStream } = streamText({
+        model: provider('local'),
+        prompt: 'long',
+        abortSignal: abort.signal,
+    });
     const deltas = textStream[Symbol.asyncIterator]();
     assert.equal((await deltas.next()).value, 'so');
     const asked = await rig.model.request('long');
@@ -127,14 +146,18 @@ test('an abort signal ends the turn at the model and frees the worker', async (t
 });
 
 // The provider does not take back what it has sent: such a call is served in its turn, then gives up.
-test('a waiting call that is aborted never reaches the model and delays the next by the linger at most', async (t) => {
+test('a waiting call that is aborted never reaches the model, and does not block the next', async (t) => {
     const rig = await startRig(t, { config: { openLingerMs: 200 } });
     rig.model.on('first', hold('one', ' two')).on('third', say('three'));
     const provider = connect(t, rig);
     const first = generateText({ model: provider('local'), prompt: 'first' });
     const asked = await rig.model.request('first');
     const abort = new AbortController();
-    const second = generateText({ model: connect(t, rig)('local'), prompt: 'second', abortSignal: abort.signal });
+    const second = generateText({
+        model: connect(t, rig)('local'),
+        prompt: 'second',
+        abortSignal: abort.signal,
+    });
     await rig.daemon.untilStatus(({ queue }) => queue.length === 1, 'the second call waits');
     abort.abort();
     asked.release();
@@ -149,7 +172,10 @@ test('a chat server that ends frees what it had', async (t) => {
     rig.model.on('long', hang());
     const provider = connect(t, rig);
     const call = generateText({ model: provider('local'), prompt: 'long' });
-    call.then(() => {}, () => {});
+    call.then(
+        () => {},
+        () => {},
+    );
     const asked = await rig.model.request('long');
     await provider.close();
     await asked.cut();

@@ -71,8 +71,10 @@ test('it goes on while its first connection is still open', async (t) => {
     await goOn(rig, second, first.threadId);
 
     // The thread is the second's now; the first hears so, and can have it back.
-    await assert.rejects(first.request('turn/interrupt', { threadId: first.threadId, turnId: '' }), { code: -32600 });
-    assert.equal((await first.resumeThread(first.threadId)), first.threadId);
+    await assert.rejects(first.request('turn/interrupt', { threadId: first.threadId, turnId: '' }), {
+        code: -32600,
+    });
+    assert.equal(await first.resumeThread(first.threadId), first.threadId);
     rig.model.on('and now', say('still Ada'));
     assert.equal((await turn(first, first.threadId, 'and now')).text, 'still Ada');
     assert.deepEqual(told(rig.model.requests.at(-1)), [...STORY, 'assistant: Ada', 'user: and now']);
@@ -108,7 +110,10 @@ test('a resume starts cold: what its settings ask for is what the turn gets', as
     const first = await begin(rig);
     const second = await rig.connect('goes-on');
     const resumed = await second.request('thread/resume', {
-        threadId: first.threadId, sandbox: 'read-only', approvalPolicy: 'on-request', excludeTurns: true,
+        threadId: first.threadId,
+        sandbox: 'read-only',
+        approvalPolicy: 'on-request',
+        excludeTurns: true,
     });
     assert.equal(resumed.sandbox.type, 'readOnly');
     assert.equal(resumed.approvalPolicy, 'on-request');

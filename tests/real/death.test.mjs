@@ -55,7 +55,9 @@ test('a worker killed while its shell runs takes the shell along; the other work
         const pids = rig.home.processes();
         return pids.length >= 3 && pids.slice(2);
     }, 'the shell runs');
-    const [{ worker }] = client.notifications.filter(({ method }) => method === 'pool/assigned').map((m) => m.params);
+    const [{ worker }] = client.notifications
+        .filter(({ method }) => method === 'pool/assigned')
+        .map((m) => m.params);
     assert.notEqual(worker, other.worker);
     process.kill((await rig.worker(worker)).pid, 'SIGKILL');
     assert.equal((await client.turnCompleted(threadId)).params.turn.status, 'failed');
@@ -80,7 +82,7 @@ test('a daemon killed in mid-turn leaves no Codex and no shell', async (t) => {
     assert.deepEqual(await rig.daemon.exited, { code: null, signal: 'SIGKILL' });
 });
 
-test('npm\'s wrapper as the worker: a turn, an abort, and nothing left when the daemon is killed', async (t) => {
+test("npm's wrapper as the worker: a turn, an abort, and the death of the daemon", async (t) => {
     const rig = await startRig(t, { codex: { command: codexWrapper }, endsItself: true });
     assert.equal((await rig.daemon.status()).workers[0].version, '0.169.0');
     rig.model.on('short', say('well')).on('long', hang());
@@ -101,7 +103,7 @@ test('npm\'s wrapper as the worker: a turn, an abort, and nothing left when the 
     await until(() => rig.home.processes().length === 0, `nothing is left: ${rig.home.processes()}`);
 });
 
-test('npm\'s wrapper as the worker: stopping the daemon stops both', async (t) => {
+test("npm's wrapper as the worker: stopping the daemon stops both", async (t) => {
     const rig = await startRig(t, { codex: { command: codexWrapper } });
     assert.ok(rig.home.processes().length >= 2);
     rig.daemon.signal('SIGTERM');
@@ -116,11 +118,16 @@ test('the first worker of a fresh home starts alone, and requests wait for it', 
     const names = ['a', 'b', 'c', 'd'];
     const clients = await Promise.all(names.map((name) => PoolClient.open(rig.daemon, { name })));
     rig.clients.push(...clients);
-    const texts = await Promise.all(clients.map(async (client) => {
-        const threadId = await client.startThread({ cwd: rig.home.cwd });
-        return (await turn(client, threadId, 'short')).text;
-    }));
-    assert.deepEqual(texts, names.map(() => 'well'));
+    const texts = await Promise.all(
+        clients.map(async (client) => {
+            const threadId = await client.startThread({ cwd: rig.home.cwd });
+            return (await turn(client, threadId, 'short')).text;
+        }),
+    );
+    assert.deepEqual(
+        texts,
+        names.map(() => 'well'),
+    );
     const { counters } = await rig.daemon.status();
     assert.equal(counters.workerExits, 0);
 });

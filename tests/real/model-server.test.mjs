@@ -6,14 +6,24 @@ import { Duplex } from 'node:stream';
 import test from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { codexBinary, makeCodexHome } from '../lib/codex-home.mjs';
-import { chat, hold, say, shell, spawnAgent, startModelServer, steps, waitAgent } from '../lib/model-server.mjs';
+import {
+    chat,
+    hold,
+    say,
+    shell,
+    spawnAgent,
+    startModelServer,
+    steps,
+    waitAgent,
+} from '../lib/model-server.mjs';
 import { told, turn } from './rig.mjs';
 
 async function startCodex(t, behaviour) {
     const model = await startModelServer({ behaviour });
     const home = makeCodexHome({ model: model.url });
     const child = spawn(codexBinary(), ['-c', 'thread_unload_delay_secs=0', 'app-server'], {
-        env: { PATH: process.env.PATH, ...home.env }, stdio: ['pipe', 'pipe', 'ignore'],
+        env: { PATH: process.env.PATH, ...home.env },
+        stdio: ['pipe', 'pipe', 'ignore'],
     });
     const exited = once(child, 'exit');
     t.after(async () => {
@@ -39,8 +49,11 @@ test('a turn, and another that knows it', async (t) => {
     assert.equal(deltas.map(({ params }) => params.delta).join(''), first.text);
     const second = await turn(client, threadId, 'and a worker');
     assert.match(second.text, /Before that you asked: "what is a pool"/);
-    assert.deepEqual(told(model.requests[1]),
-        ['user: what is a pool', `assistant: ${first.text}`, 'user: and a worker']);
+    assert.deepEqual(told(model.requests[1]), [
+        'user: what is a pool',
+        `assistant: ${first.text}`,
+        'user: and a worker',
+    ]);
 });
 
 test('a shell command runs and the model hears what it printed', async (t) => {
@@ -64,7 +77,9 @@ test('an interrupt reaches the model', async (t) => {
 
 test('a sub-agent speaks with the model, and its parent waits for it', async (t) => {
     const { model, home, client } = await startCodex(t);
-    model.on('delegate', steps(spawnAgent('child work'), waitAgent(), say('done'))).on('child work', say('I did'));
+    model
+        .on('delegate', steps(spawnAgent('child work'), waitAgent(), say('done')))
+        .on('child work', say('I did'));
     const threadId = await client.startThread({ cwd: home.cwd });
     assert.equal((await turn(client, threadId, 'delegate')).text, 'done');
     const [child] = model.asked('child work');

@@ -45,15 +45,25 @@ test('the worker goes to those who wait in the order in which they came', async 
     }
     holder.asked.release();
     const results = await Promise.all(turns);
-    assert.deepEqual(results.map(({ text }) => text), names);
-    assert.deepEqual(rig.model.requests.slice(1).map(({ prompt }) => prompt.at(-1)), names);
+    assert.deepEqual(
+        results.map(({ text }) => text),
+        names,
+    );
+    assert.deepEqual(
+        rig.model.requests.slice(1).map(({ prompt }) => prompt.at(-1)),
+        names,
+    );
 });
 
 test('a client that leaves while it waits leaves nothing in the queue', async (t) => {
     const rig = await startRig(t);
     rig.model.on('holder', hold()).on('last', say('done'));
     const holder = await rig.holding('holder');
-    const [leaves, cancels, stays] = [await rig.connect('leaves'), await rig.connect('cancels'), await rig.connect('stays')];
+    const [leaves, cancels, stays] = [
+        await rig.connect('leaves'),
+        await rig.connect('cancels'),
+        await rig.connect('stays'),
+    ];
     const left = await rig.waiting(leaves);
     const cancelled = await rig.waiting(cancels);
     const { answer } = await rig.waiting(stays);
@@ -62,14 +72,20 @@ test('a client that leaves while it waits leaves nothing in the queue', async (t
     await assert.rejects(left.answer, /connection closed/);
     await stays.next('pool/queued', ({ position }) => position === 2);
     assert.deepEqual(await cancels.request('pool/cancel', { id: cancelled.answer.id }), { cancelled: true });
-    await assert.rejects(cancelled.answer, { code: -32011, message: 'Worker acquisition aborted while waiting.' });
+    await assert.rejects(cancelled.answer, {
+        code: -32011,
+        message: 'Worker acquisition aborted while waiting.',
+    });
     await stays.next('pool/queued', ({ position }) => position === 1);
     assert.equal((await rig.daemon.status()).queue.length, 1);
 
     holder.asked.release();
     assert.equal((await turn(stays, (await answer).thread.id, 'last')).status, 'completed');
     assert.equal((await rig.daemon.status()).queue.length, 0);
-    assert.deepEqual(rig.model.requests.map(({ prompt }) => prompt), ['holder', 'last']);
+    assert.deepEqual(
+        rig.model.requests.map(({ prompt }) => prompt),
+        ['holder', 'last'],
+    );
 });
 
 test('shutdown refuses those who wait and lets the running turn finish', async (t) => {
@@ -111,5 +127,8 @@ test('four threads on one connection run on four workers', async (t) => {
     assert.deepEqual(clients.find(({ name }) => name === 'many').workers.sort(), [1, 2, 3, 4]);
     requests.forEach((request) => request.release());
     const ends = await Promise.all(threads.map((id) => client.turnCompleted(id)));
-    assert.deepEqual(ends.map(said), names.map((name) => name + name));
+    assert.deepEqual(
+        ends.map(said),
+        names.map((name) => name + name),
+    );
 });

@@ -7,7 +7,9 @@ import { hold, say, shell, steps, tool } from '../lib/model-server.mjs';
 import { startRig, told, turn } from './rig.mjs';
 
 const LOOKUP = {
-    type: 'function', name: 'lookup', description: 'looks up',
+    type: 'function',
+    name: 'lookup',
+    description: 'looks up',
     inputSchema: { type: 'object', properties: { q: { type: 'string' } } },
 };
 
@@ -48,20 +50,27 @@ test('an approval declined does not', async (t) => {
 test('approvals of two workers reach their own clients, under ids that do not meet', async (t) => {
     const rig = await startRig(t, { poolSize: 2, home: { policy: 'on-request', sandbox: 'read-only' } });
     const client = await rig.connect('both');
-    const threads = await Promise.all(['one', 'two'].map((name) => {
-        rig.model.on(`touch ${name}`, steps(shell(`touch ${name}`, { escalated: true }), say(name)));
-        return client.startThread({ cwd: rig.home.cwd });
-    }));
+    const threads = await Promise.all(
+        ['one', 'two'].map((name) => {
+            rig.model.on(`touch ${name}`, steps(shell(`touch ${name}`, { escalated: true }), say(name)));
+            return client.startThread({ cwd: rig.home.cwd });
+        }),
+    );
     await client.startTurn(threads[0], 'touch one');
     await client.startTurn(threads[1], 'touch two');
     const asked = [];
     for (const threadId of threads) {
-        asked.push(await client.next('item/commandExecution/requestApproval', (p) => p.threadId === threadId));
+        asked.push(
+            await client.next('item/commandExecution/requestApproval', (p) => p.threadId === threadId),
+        );
     }
     assert.notEqual(asked[0].id, asked[1].id);
     client.send({ id: asked[1].id, result: { decision: 'accept' } });
     await client.turnCompleted(threads[1]);
-    assert.deepEqual(fs.readdirSync(rig.home.cwd).filter((name) => name !== '.git'), ['two']);
+    assert.deepEqual(
+        fs.readdirSync(rig.home.cwd).filter((name) => name !== '.git'),
+        ['two'],
+    );
     client.send({ id: asked[0].id, result: { decision: 'accept' } });
     await client.turnCompleted(threads[0]);
     assert.ok(fs.existsSync(path.join(rig.home.cwd, 'one')));
@@ -89,13 +98,19 @@ test('reads do not wait for the turn of another', async (t) => {
     const models = await reader.request('model/list', {});
     assert.ok(models.data.length > 0);
     const list = await reader.request('thread/list', {});
-    assert.deepEqual(list.data.map(({ id }) => id), [busy.threadId]);
+    assert.deepEqual(
+        list.data.map(({ id }) => id),
+        [busy.threadId],
+    );
     const { thread } = await reader.request('thread/read', { threadId: busy.threadId, includeTurns: true });
     assert.equal(thread.turns.at(-1).status, 'inProgress');
     assert.equal((await reader.request('config/read', {})).config.model, 'local');
     assert.deepEqual((await reader.request('thread/loaded/list', {})).data, []);
     assert.equal(busy.asked.state, 'open', 'the turn was still running');
-    assert.deepEqual(reader.notifications.filter(({ params }) => params.threadId), []);
+    assert.deepEqual(
+        reader.notifications.filter(({ params }) => params.threadId),
+        [],
+    );
     busy.asked.release();
     assert.equal((await busy.turnCompleted(busy.threadId)).params.turn.status, 'completed');
 });
@@ -112,7 +127,7 @@ test('a client steers its own running turn at once', async (t) => {
     assert.ok(told(rig.model.requests.at(-1)).includes('user: also this'));
 });
 
-test('what the model refuses reaches the client in Codex\'s own words', async (t) => {
+test("what the model refuses reaches the client in Codex's own words", async (t) => {
     const rig = await startRig(t);
     const client = await rig.connect('refused');
     const threadId = await client.startThread({ cwd: rig.home.cwd });

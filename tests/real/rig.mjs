@@ -1,4 +1,4 @@
-// What the tests on the real Codex share: a pool of real workers on a model whose every word the test decides.
+// What the tests on the real Codex share: real workers, and a model whose every word the test decides.
 import assert from 'node:assert/strict';
 import { PoolClient } from '../lib/client.mjs';
 import { codexBinary, makeCodexHome } from '../lib/codex-home.mjs';
@@ -13,15 +13,25 @@ const PATIENT = { openLingerMs: 60000 };
  * A daemon with `poolSize` real workers, ready. Everything ends with the test, and nothing may be left of it.
  * `home` goes to makeCodexHome, `codex` and `config` into the daemon's configuration.
  */
-export async function startRig(t, { poolSize = 1, config = {}, codex = {}, home: homeOptions = {}, ...daemon } = {}) {
+export async function startRig(
+    t,
+    { poolSize = 1, config = {}, codex = {}, home: homeOptions = {}, ...daemon } = {},
+) {
     const model = await startModelServer();
     const rig = new Rig(model, makeCodexHome({ model: model.url, ...homeOptions }));
     t.after(() => rig.end());
     const worker = { command: codexBinary(), ...codex, env: { ...rig.home.env, ...codex.env } };
     // What starting the daemon leaves to be done at the end comes in its place there.
-    const later = { after: (undo) => rig.undo.push(undo), get passed() { return t.passed; } };
+    const later = {
+        after: (undo) => rig.undo.push(undo),
+        get passed() {
+            return t.passed;
+        },
+    };
     rig.daemon = await startDaemon(later, {
-        fake: false, ...daemon, config: { poolSize, ...PATIENT, ...config, codex: worker },
+        fake: false,
+        ...daemon,
+        config: { poolSize, ...PATIENT, ...config, codex: worker },
     });
     if (config.prewarm !== false) {
         await rig.daemon.untilStatus(({ pool }) => pool.ready === poolSize, 'all workers are ready');
@@ -66,8 +76,14 @@ class Rig {
 
     /** The worker holds nothing of anybody and no thread is locked: as a new one would be. */
     async untilClean(workers = 1) {
-        await this.daemon.untilStatus(({ pool, clients, queue }) => pool.ready === workers && pool.busy === 0
-            && queue.length === 0 && clients.every((client) => client.workers.length === 0), 'all workers are idle');
+        await this.daemon.untilStatus(
+            ({ pool, clients, queue }) =>
+                pool.ready === workers &&
+                pool.busy === 0 &&
+                queue.length === 0 &&
+                clients.every((client) => client.workers.length === 0),
+            'all workers are idle',
+        );
         await until(() => this.home.locks().length === 0, `no thread is locked: ${this.home.locks()}`);
     }
 
@@ -90,7 +106,10 @@ class Rig {
 
 /** What the agent said in a turn that has completed. */
 export function said({ params }) {
-    return params.turn.items.filter((item) => item.type === 'agentMessage').map((item) => item.text).join('\n');
+    return params.turn.items
+        .filter((item) => item.type === 'agentMessage')
+        .map((item) => item.text)
+        .join('\n');
 }
 
 /** A turn from its start to its end: { status, text, error }. */
