@@ -272,6 +272,8 @@ int approvals_input(struct approvals *a)
 {
     struct question *q = list_first(&a->questions, struct question, in_questions);
     struct slice line = SLICE_NULL;
+    if (!q)
+        return 0;
     int r = linebuf_read(&a->answers, STDIN_FILENO);
     if (r == LINEBUF_AGAIN)
         return 0;

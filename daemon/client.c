@@ -8,13 +8,17 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sys/socket.h>
 
 /* Above HIGH bytes of output that a client has not taken, nobody produces more for it. */
 #define OUTPUT_HIGH ((size_t)256 * 1024)
 #define OUTPUT_LOW ((size_t)64 * 1024)
-/* The same for what its requests hold while they wait. */
-#define HELD_HIGH ((size_t)8 * 1024 * 1024)
-#define HELD_LOW ((size_t)4 * 1024 * 1024)
+/* The same for its requests that wait until a worker has answered others. */
+#define UNSENT_HIGH ((size_t)8 * 1024 * 1024)
+#define UNSENT_LOW ((size_t)4 * 1024 * 1024)
+
+/* How long one that was told to go may take to close its end. */
+#define LINGER_S 2.
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents);
 static void on_writable(struct ev_loop *loop, ev_io *w, int revents);
@@ -174,18 +178,32 @@ void client_resume(struct client *c, unsigned why)
     }
 }
 
-void client_hold(struct client *c, size_t bytes)
+bool client_hold(struct client *c, size_t bytes)
 {
+    if (c->held_bytes >= (size_t)c->server->config->max_message_bytes &&
+        c->held_bytes >= UNSENT_HIGH)
+        return false;
     c->held_bytes += bytes;
-    if (c->held_bytes >= HELD_HIGH)
-        client_pause(c, CLIENT_PAUSE_HELD);
+    return true;
 }
 
 void client_unhold(struct client *c, size_t bytes)
 {
     c->held_bytes -= bytes;
-    if (c->held_bytes < HELD_LOW)
-        client_resume(c, CLIENT_PAUSE_HELD);
+}
+
+void client_add_unsent(struct client *c, size_t bytes)
+{
+    c->unsent_bytes += bytes;
+    if (c->unsent_bytes >= UNSENT_HIGH)
+        client_pause(c, CLIENT_PAUSE_UNSENT);
+}
+
+void client_drop_unsent(struct client *c, size_t bytes)
+{
+    c->unsent_bytes -= bytes;
+    if (c->unsent_bytes < UNSENT_LOW)
+        client_resume(c, CLIENT_PAUSE_UNSENT);
 }
 
 void client_doom(struct client *c, const char *why)
@@ -216,6 +234,7 @@ static void take_lines(struct client *c)
     while (!c->paused && !c->doomed && (r = linebuf_next(&c->in, &line)) == LINEBUF_OK)
         if (line.n)
             router_client_line(c, line);
+    linebuf_trim(&c->in);
     if (r != LINEBUF_TOO_LONG || c->paused || c->doomed)
         return;
     client_send_take(c, rpc_error(SLICE_NULL, RPC_MESSAGE_TOO_LARGE,
@@ -223,10 +242,33 @@ static void take_lines(struct client *c)
     client_close_after_output(c);
 }
 
+/* All is said. Closing while it still writes would reset the connection, and it might never read
+ * why; so its input is thrown away until it closes, or for a while. */
+static void linger(struct client *c)
+{
+    (void)shutdown(c->fd, SHUT_WR);
+    linebuf_deinit(&c->in);
+    ev_io_start(c->server->loop, &c->readable);
+    c->stall.repeat = LINGER_S;
+    ev_timer_again(c->server->loop, &c->stall);
+}
+
+static void discard_input(struct client *c)
+{
+    char bytes[16384];
+    ssize_t n = read(c->fd, bytes, sizeof(bytes));
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        client_doom(c, "closed by the daemon");
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
     struct client *c = container_of(w, struct client, readable);
     (void)loop;
+    if (c->closing) {
+        discard_input(c);
+        return;
+    }
     if (revents & EV_READ) {
         int r = linebuf_read(&c->in, c->fd);
         if (r == LINEBUF_EOF)
@@ -255,7 +297,7 @@ void client_flush(struct client *c)
         ev_io_stop(loop, &c->writable);
         ev_timer_stop(loop, &c->stall);
         if (c->closing)
-            client_doom(c, "closed by the daemon");
+            linger(c);
     } else {
         ev_io_start(loop, &c->writable);
         if (!ev_is_active(&c->stall) || outbuf_len(&c->out) < before)
@@ -276,6 +318,10 @@ static void on_stall(struct ev_loop *loop, ev_timer *timer, int revents)
     struct client *c = container_of(timer, struct client, stall);
     (void)loop;
     (void)revents;
+    if (c->closing && !outbuf_len(&c->out)) {
+        client_doom(c, "closed by the daemon");
+        return;
+    }
     log_warn(&c->server->log, "client %u: dropped: read nothing for %lld ms", c->id,
              (long long)c->server->config->client_stall_timeout_ms);
     client_doom(c, "stalled");

@@ -14,7 +14,7 @@ struct worker;
 enum client_pause {
     CLIENT_PAUSE_OUTPUT = 1 << 0, /* it does not take what it is due */
     CLIENT_PAUSE_WORKER = 1 << 1, /* a worker does not take what it sent */
-    CLIENT_PAUSE_HELD = 1 << 2,   /* its waiting requests hold much memory */
+    CLIENT_PAUSE_UNSENT = 1 << 2, /* workers have yet to answer much of what it sent */
     CLIENT_PAUSE_CLOSING = 1 << 3,
 };
 
@@ -51,7 +51,8 @@ struct client {
     struct list asks;     /* server requests it has */
     int64_t last_ask_id;
     size_t n_waiting;      /* requests in the queue */
-    size_t held_bytes;     /* of lines that wait in the daemon */
+    size_t held_bytes;     /* of requests that wait in the daemon, for whatever it is */
+    size_t unsent_bytes;   /* of those that wait for room at a worker */
     unsigned admin_worker; /* id of the worker that had its last global request; 0: none */
 };
 
@@ -77,9 +78,16 @@ bool client_opted_out(const struct client *c, struct slice method);
 void client_pause(struct client *c, unsigned why);
 void client_resume(struct client *c, unsigned why);
 
-/* Counts bytes that wait in the daemon for it; it is not read from while they are many. */
-void client_hold(struct client *c, size_t bytes);
+/* Counts the bytes of a request that has to wait. False where too many of its requests wait: this
+ * one must be refused. It is still read from, since a turn may need its answer, or a word of its
+ * to end, before any of them can go on. */
+bool client_hold(struct client *c, size_t bytes) CP_MUSTCHECK;
 void client_unhold(struct client *c, size_t bytes);
+
+/* Counts the bytes of a request that waits for nothing but a worker's answers to others; it is not
+ * read from while they are many. */
+void client_add_unsent(struct client *c, size_t bytes);
+void client_drop_unsent(struct client *c, size_t bytes);
 
 /* Has so much output waiting that nobody may produce more for it. */
 bool client_backlogged(const struct client *c);
@@ -87,7 +95,7 @@ bool client_backlogged(const struct client *c);
 /* Ends the connection: at once, cleaned up before the loop sleeps. */
 void client_doom(struct client *c, const char *why);
 
-/* Ends the connection after its output is written. */
+/* Ends the connection after its output is written. What it still sends is thrown away. */
 void client_close_after_output(struct client *c);
 
 /* Writes what it can. Called before the loop sleeps. */

@@ -247,12 +247,15 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
         if (fd >= 0) {
             welcome(s, fd);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            log_error(&s->log, "cannot accept: %s; trying again", strerror(errno));
+            if (!l->exhausted)
+                log_error(&s->log, "cannot accept: %s; trying again", strerror(errno));
+            l->exhausted = true;
             listener_pause(s);
             l->again.data = s;
             ev_timer_set(&l->again, RETRY_S, 0.);
             ev_timer_start(loop, &l->again);
         } else if (errno != EINTR && errno != ECONNABORTED) {
+            l->exhausted = false;
             break;
         }
     }

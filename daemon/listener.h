@@ -14,6 +14,7 @@ struct listener {
     char *path;
     bool inherited; /* systemd owns the socket file */
     bool paused;
+    bool exhausted; /* somebody waits for a descriptor, which has been logged */
     dev_t dev;
     ino_t ino; /* of the socket file that is ours to remove */
     ev_io readable;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sysexits.h>
@@ -136,6 +137,13 @@ static void open_standard_fds(void)
         (void)close(fd);
 }
 
+/* What a long message has taken is given back to the system when it has passed. Left to itself,
+ * glibc keeps ever longer blocks. */
+static void return_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+}
+
 /* Every client and worker takes descriptors. */
 static void raise_fd_limit(void)
 {
@@ -162,6 +170,7 @@ int main(int argc, char **argv)
     }
     if (cl.check)
         return print_config(config);
+    return_memory();
     raise_fd_limit();
     int code = server_init(&server, config, &cl.flags);
     if (code == EX_OK)

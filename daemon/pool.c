@@ -124,6 +124,8 @@ static void grant(struct worker *w, struct request *r)
         pool_settle(w);
     } else {
         router_admit(r, w);
+        /* It may have been refused instead. */
+        pool_settle(w);
     }
 }
 

@@ -78,27 +78,35 @@ struct request *request_new_internal(struct server *s, char *line, const char *m
     return r;
 }
 
+/* What it counts for while it waits: a small one is not free either. */
+static size_t cost(const struct request *r)
+{
+    return r->line.n + 4096;
+}
+
 bool request_keep(struct request *r)
 {
     if (r->owned_line)
         return true;
+    if (r->client && !client_hold(r->client, cost(r))) {
+        r->server->counters.rejected++;
+        request_fail(r, RPC_QUEUE_FULL, "Server overloaded; retry later.");
+        return false;
+    }
+    r->held = r->client != NULL;
     r->owned_line = slice_dup(r->line);
     if (!r->owned_line) {
         request_fail(r, RPC_INTERNAL, "Out of memory for a request of %zu bytes.", r->line.n);
         return false;
     }
     r->line.p = r->owned_line;
-    if (r->client) {
-        r->held = true;
-        client_hold(r->client, r->line.n);
-    }
     return true;
 }
 
 void request_unhold(struct request *r)
 {
     if (r->held)
-        client_unhold(r->client, r->line.n);
+        client_unhold(r->client, cost(r));
     r->held = false;
 }
 
@@ -117,6 +125,8 @@ bool request_park(struct request *r, enum request_state state, struct list *list
         return false;
     r->state = state;
     list_append(list, &r->node);
+    if (state == REQUEST_UNSENT && r->client)
+        client_add_unsent(r->client, cost(r));
     return true;
 }
 
@@ -125,6 +135,8 @@ void request_unpark(struct request *r)
     list_remove(&r->node);
     if (r->state == REQUEST_QUEUED)
         pool_dequeue(r);
+    if (r->state == REQUEST_UNSENT && r->client)
+        client_drop_unsent(r->client, cost(r));
     ev_timer_stop(r->server->loop, &r->timeout);
     r->retry = false;
     r->state = REQUEST_NEW;

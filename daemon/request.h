@@ -69,8 +69,8 @@ struct request *request_new(struct client *c, struct slice line, const struct en
 struct request *request_new_internal(struct server *s, char *line, const char *method,
                                      request_done *done, void *arg);
 
-/* Copies the line if it is borrowed. False when out of memory: then the request has been failed
- * and is gone. */
+/* Copies the line if it is borrowed. False when out of memory, or where too many of its client's
+ * requests wait already: then the request has been failed and is gone. */
 bool request_keep(struct request *r) CP_MUSTCHECK;
 
 /* Its line no longer counts among what its client keeps waiting. */

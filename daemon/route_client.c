@@ -154,6 +154,7 @@ void router_prepared(struct request *r, struct worker *w)
         refuse_cold(r, "this Codex does not unload threads");
     else
         send_stream(r, w);
+    pool_settle(w);
 }
 
 /* Its client holds the owner, and nothing there is in the way. */

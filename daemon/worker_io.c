@@ -9,14 +9,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 
 #define STDERR_LINE_MAX 512
 /* Above this much unwritten input its clients are not read from; below half of it they are again.
  */
 #define INPUT_HIGH ((size_t)1024 * 1024)
-
-/* More reads than a full pipe needs: a process that a worker has left behind may write for ever. */
-#define DRAIN_READS 1024
 
 /* Ids that a worker sees: the slot in the low bits, a count above, so that a late answer to a
  * request that was given up cannot be taken for the answer to the slot's next one. */
@@ -96,6 +94,7 @@ static bool take_lines(struct worker *w)
     while ((r = linebuf_next(&w->out, &line)) == LINEBUF_OK)
         if (line.n)
             router_worker_line(w, line);
+    linebuf_trim(&w->out);
     return r != LINEBUF_TOO_LONG;
 }
 
@@ -174,17 +173,35 @@ static void on_exec(struct ev_loop *loop, ev_io *watch, int revents)
     w->exec_fd = cp_close(w->exec_fd);
 }
 
+static size_t in_pipe(int fd)
+{
+    int n = 0;
+    return ioctl(fd, FIONREAD, &n) == 0 && n > 0 ? (size_t)n : 0;
+}
+
+/* Counts down what was in the pipe at the exit: a process that the worker has left behind may go on
+ * to write for ever. */
+static bool read_some(struct linebuf *lb, int fd, size_t *left)
+{
+    size_t before = linebuf_pending(lb);
+    if (linebuf_read(lb, fd) != LINEBUF_OK)
+        return false;
+    size_t got = linebuf_pending(lb) - before;
+    *left -= got < *left ? got : *left;
+    return true;
+}
+
 void worker_io_drain(struct worker *w)
 {
     if (w->stdout_fd < 0)
         return;
     read_exec_error(w);
-    for (int i = 0; i < DRAIN_READS && linebuf_read(&w->err, w->stderr_fd) == LINEBUF_OK; i++)
+    for (size_t left = in_pipe(w->stderr_fd); left && read_some(&w->err, w->stderr_fd, &left);)
         take_stderr(w);
     struct slice rest = linebuf_rest(&w->err);
     if (rest.n)
         keep_stderr_line(w, rest);
-    for (int i = 0; i < DRAIN_READS && linebuf_read(&w->out, w->stdout_fd) == LINEBUF_OK; i++)
+    for (size_t left = in_pipe(w->stdout_fd); left && read_some(&w->out, w->stdout_fd, &left);)
         if (!take_lines(w))
             break;
 }
@@ -238,10 +255,37 @@ static unsigned free_slot(const struct worker *w)
     return i;
 }
 
-/* Whether one more may be unanswered; the daemon's own requests have some room of theirs. */
+/* The daemon's own requests end things: they go first and have some room of theirs. */
+static bool is_own(const struct request *r)
+{
+    return r->done || !r->client;
+}
+
+/* Whether one more may be unanswered. */
 static bool window_open(const struct worker *w, const struct request *r)
 {
-    return w->in_flight < (r->done || !r->client ? WORKER_SLOTS : WORKER_WINDOW);
+    return w->in_flight < (is_own(r) ? WORKER_SLOTS : WORKER_WINDOW);
+}
+
+/* Whether those that wait to be sent are before it. */
+static bool has_to_line_up(const struct worker *w, const struct request *r)
+{
+    const struct request *first = list_first(&w->unsent, struct request, node);
+    return first && (!is_own(r) || is_own(first));
+}
+
+/* Before all requests of clients, behind the daemon's own that came earlier. */
+static void move_forward(struct worker *w, struct request *r)
+{
+    struct list *before = &w->unsent;
+    list_remove(&r->node);
+    list_for_each (it, &w->unsent) {
+        if (!is_own(list_entry(it, struct request, node))) {
+            before = it;
+            break;
+        }
+    }
+    list_append(before, &r->node);
 }
 
 static void stop_reading_sender(struct worker *w, struct client *c)
@@ -285,15 +329,12 @@ void worker_send(struct worker *w, struct request *r)
                      w->stop_reason ? w->stop_reason : "it is being stopped");
         return;
     }
-    if (list_empty(&w->unsent) && window_open(w, r)) {
+    if (!has_to_line_up(w, r) && window_open(w, r)) {
         send_now(w, r);
     } else if (request_park(r, REQUEST_UNSENT, &w->unsent)) {
         r->worker = w;
-        if (!r->client || r->done) {
-            /* The daemon's own go first: they end things. */
-            list_remove(&r->node);
-            list_append(w->unsent.next, &r->node);
-        }
+        if (is_own(r))
+            move_forward(w, r);
     }
 }
 

@@ -112,6 +112,12 @@ int linebuf_next(struct linebuf *lb, struct slice *line)
     return LINEBUF_OK;
 }
 
+void linebuf_trim(struct linebuf *lb)
+{
+    if (lb->begin == lb->end)
+        linebuf_compact(lb);
+}
+
 size_t linebuf_pending(const struct linebuf *lb)
 {
     return lb->end - lb->begin;

@@ -38,6 +38,10 @@ int linebuf_push(struct linebuf *lb, const void *bytes, size_t n) CP_MUSTCHECK;
  * Returns LINEBUF_OK, LINEBUF_NONE or LINEBUF_TOO_LONG. */
 int linebuf_next(struct linebuf *lb, struct slice *line) CP_MUSTCHECK;
 
+/* Gives back what a long line has taken, if nothing is left in the buffer. Invalidates every line
+ * taken before. */
+void linebuf_trim(struct linebuf *lb);
+
 /* Bytes read and not taken. */
 size_t linebuf_pending(const struct linebuf *lb);
 

@@ -40,7 +40,9 @@ class Demo {
         const { version, codex } = await this.stage.open(WORKERS);
         this.view.say(`codex-poold ${version} is ready, with ${WORKERS} workers of Codex ${codex.version}`);
         this.view.progress('');
+        this.assertOpen();
         const [victim, survivor] = await this.crowd();
+        this.assertOpen();
         await this.goOn(victim, survivor);
         if (this.stage.login) {
             this.view.progress('deleting the threads');
@@ -156,12 +158,20 @@ class Demo {
         const knows = run.text.toLowerCase().includes(PROMPTS.get(before.prompt));
         this.check(
             run.state === 'done' && told && knows,
-            `${run.name} went on with the thread of ${before.name} on worker ${run.worker}; the model knew its past`,
+            `${run.name} went on with ${before.name}'s thread on worker ${run.worker}, and the model knew its past`,
         );
+    }
+
+    /** After Ctrl-C the rest of the play is not given. */
+    assertOpen() {
+        if (this.closing) {
+            throw new Error('stopped');
+        }
     }
 
     /** Whatever there is, at any moment. */
     async close() {
+        this.closing = true;
         this.view?.end();
         this.runs.forEach((run) => run.exit === undefined && run.kill());
         await Promise.all(this.runs.map(({ ended }) => ended));
@@ -215,8 +225,8 @@ function onSignals(demo) {
         process.on(signal, async () => {
             if (!stopping) {
                 stopping = true;
-                await demo.close();
-                console.log(`\n${signal}: stopped, nothing is left behind`);
+                const wrong = await demo.close();
+                console.log(`\n${signal}: stopped, ${wrong.join(', ') || 'nothing is left behind'}`);
                 process.exit(128 + os.constants.signals[signal]);
             }
         });

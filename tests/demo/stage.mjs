@@ -8,7 +8,8 @@ import { PoolClient } from '../lib/client.mjs';
 import { codexBinary, makeCodexHome } from '../lib/codex-home.mjs';
 import { chat, startModelServer } from '../lib/model-server.mjs';
 
-const BUILD = fileURLToPath(new URL('../../build', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const BUILD = path.resolve(ROOT, process.env.CODEX_POOL_BUILD ?? 'build');
 const PATIENCE_MS = 20000;
 const STOP_MS = 3000;
 
@@ -27,7 +28,7 @@ export class Stage {
     async furnish() {
         for (const program of ['codex-pool', 'codex-poold']) {
             if (!fs.existsSync(path.join(BUILD, program))) {
-                throw new Refusal(`there is no build/${program}: run \`make demo\``);
+                throw new Refusal(`there is no ${path.join(BUILD, program)}: run \`make demo\``);
             }
         }
         return this.login ? this.useLogin() : this.useLocalModel();

@@ -40,7 +40,9 @@ export class PoolClient {
         let rest = '';
         socket.setEncoding('utf8');
         socket.on('data', (text) => {
-            const lines = (rest + text).split('\n');
+            rest += text;
+            if (!text.includes('\n')) return;
+            const lines = rest.split('\n');
             rest = lines.pop();
             for (const line of lines) this.#line(line);
         });

@@ -2,8 +2,8 @@
 // Stands in for `codex`: relays its stdin and stdout to the test, which plays the worker.
 //
 // Control socket (FAKE_CODEX_SOCKET), one JSON object a line. To the test: {hello}, {line}, {eof}.
-// From the test: {out}, {err}, {exit}, {signal}, {ignoreTerm}, {pause}, {resume}, {closeOut}, {spawn},
-// {onEof}.
+// From the test: {out}, {err}, {exit}, {signal}, {ignoreTerm}, {pause}, {resume}, {closeOut}, {report},
+// {spawn}, {onEof}.
 import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import { writeSync } from 'node:fs';
@@ -39,6 +39,8 @@ const orders = {
     ignoreTerm: () => process.on('SIGTERM', () => {}),
     pause: () => process.stdin.pause(),
     resume: () => process.stdin.resume(),
+    // What stdout has yet to take.
+    report: () => tell({ pending: process.stdout.writableLength }),
     closeOut: () => process.stdout.end(),
     onEof: (what) => { onEof = what; },
     // A grandchild that has left the process group and holds the pipes.
@@ -53,7 +55,9 @@ control.on('connect', () => {
     let rest = '';
     process.stdin.setEncoding('utf8');
     process.stdin.on('data', (text) => {
-        const lines = (rest + text).split('\n');
+        rest += text;
+        if (!text.includes('\n')) return;
+        const lines = rest.split('\n');
         rest = lines.pop();
         for (const line of lines) tell({ line });
     });

@@ -34,12 +34,6 @@ async function leaveAndServe(rig, client) {
     assert.deepEqual((await next.request('thread/loaded/list')).data, [threadId]);
 }
 
-/** The pid of the shell that a thread's tool has started: it writes its own. */
-async function shellPid(rig) {
-    const pids = () => rig.home.processes().filter((pid) => pid !== rig.workerPid);
-    return until(() => pids().length > 0 && pids(), 'a shell runs');
-}
-
 test('between opening a thread and its first turn', async (t) => {
     const rig = await startRig(t);
     const client = await rig.connect('leaves');
@@ -77,11 +71,9 @@ test('in the middle of the text', async (t) => {
 
 test('while a shell command runs', async (t) => {
     const rig = await startRig(t);
-    rig.workerPid = (await rig.worker(1)).pid;
     rig.model.on('run it', steps(shell('sleep 1000'), say('never')));
     const client = await begin(rig, 'run it');
-    await client.next('item/started', ({ item }) => item.type === 'commandExecution');
-    const pids = await shellPid(rig);
+    const pids = await rig.untilShell('sleep 1000');
     await leaveAndServe(rig, client);
     await until(() => !pids.some(isAlive), `the shell is dead: ${pids}`);
     assert.equal(rig.model.asked('run it').length, 1, 'the model was not asked again');

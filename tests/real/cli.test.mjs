@@ -40,9 +40,9 @@ test('Ctrl-C is heard by the model', async (t) => {
 });
 
 const COMMAND = (file) => shell(`touch ${file}`, { escalated: true });
-const PATCH = (file) => shell(
-    ['apply_patch <<\'EOF\'', '*** Begin Patch', `*** Add File: ${file}`, '+x', '*** End Patch', 'EOF'].join('\n'),
-);
+const PATCH = (file) => shell([
+    'apply_patch <<EOF', '*** Begin Patch', `*** Add File: ${file}`, '+x', '*** End Patch', 'EOF',
+].join('\n'));
 
 for (const [what, act, shown] of [
     ['a command', COMMAND, /wants to run a command[^]*touch made/],

@@ -51,10 +51,7 @@ test('a worker killed while its shell runs takes the shell along; the other work
     const client = await rig.connect('loses');
     const threadId = await client.startThread({ cwd: rig.home.cwd });
     await client.startTurn(threadId, 'run it');
-    const shells = await until(() => {
-        const pids = rig.home.processes();
-        return pids.length >= 3 && pids.slice(2);
-    }, 'the shell runs');
+    const shells = await rig.untilShell('sleep 1000');
     const [{ worker }] = client.notifications
         .filter(({ method }) => method === 'pool/assigned')
         .map((m) => m.params);
@@ -74,7 +71,7 @@ test('a daemon killed in mid-turn leaves no Codex and no shell', async (t) => {
     const client = await rig.holding('one', 'long');
     const runs = await rig.connect('two');
     await runs.startTurn(await runs.startThread({ cwd: rig.home.cwd }), 'run it');
-    await until(() => rig.home.processes().length >= 4, 'two workers, a shell and its sleep run');
+    await rig.untilShell('sleep 1000');
     rig.daemon.signal('SIGKILL');
     await client.ended;
     await client.asked.cut();

@@ -1,5 +1,6 @@
 // What the tests on the real Codex share: real workers, and a model whose every word the test decides.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { PoolClient } from '../lib/client.mjs';
 import { codexBinary, makeCodexHome } from '../lib/codex-home.mjs';
 import { startDaemon } from '../lib/daemon.mjs';
@@ -70,6 +71,12 @@ class Rig {
         return { answer, place };
     }
 
+    /** The pids of a command that Codex runs, known by a piece of its text, once it runs. */
+    untilShell(piece) {
+        const pids = () => this.home.processes().filter((pid) => commandLine(pid).includes(piece));
+        return until(() => pids().length > 0 && pids(), `"${piece}" runs`);
+    }
+
     worker(id) {
         return this.daemon.status().then(({ workers }) => workers.find((worker) => worker.id === id));
     }
@@ -101,6 +108,14 @@ class Rig {
             await this.model.close();
         }
         assert.deepEqual(left, [], 'processes were left');
+    }
+}
+
+function commandLine(pid) {
+    try {
+        return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+    } catch {
+        return '';
     }
 }
 

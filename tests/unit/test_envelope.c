@@ -146,7 +146,8 @@ static const struct {
     {"{\"id\":1,\"method\":\"m\",\"params\":{\"conversationId\":\"a\",\"conversationId\":\"b\"}}",
      "1", "duplicate member"},
     /* Two spellings of one name would be two messages to two readers. */
-    {"{\"id\":1,\"m\\u0065thod\":\"m\"}", "1", "escape sequence in a member's name, a method or a thread id"},
+    {"{\"id\":1,\"m\\u0065thod\":\"m\"}", "1",
+     "escape sequence in a member's name, a method or a thread id"},
     {"{\"id\":1,\"method\":\"config\\/read\"}", "1",
      "escape sequence in a member's name, a method or a thread id"},
     {"{\"id\":1,\"method\":\"m\",\"params\":{\"thread\\u0049d\":\"a\"}}", "1",

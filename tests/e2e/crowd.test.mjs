@@ -1,0 +1,173 @@
+// More clients, requests and descriptors than there is room for.
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { PoolClient } from '../lib/client.mjs';
+import { startDaemon, startPool } from '../lib/daemon.mjs';
+
+const MB = 1024 * 1024;
+const approval = 'item/commandExecution/requestApproval';
+
+/** Processor time of the daemon so far, in ticks. */
+function ticks(daemon) {
+    const fields = readFileSync(`/proc/${daemon.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+    return Number(fields[11]) + Number(fields[12]);
+}
+
+test('beyond maxClients the next one waits until somebody leaves', async (t) => {
+    const daemon = await startDaemon(t, { config: { prewarm: false, maxClients: 3 } });
+    const clients = [];
+    for (let i = 0; i < 3; i++) {
+        clients.push(await PoolClient.connect(daemon.socket));
+        await clients[i].request('pool/ping');
+    }
+    const waiting = await PoolClient.connect(daemon.socket);
+    let answered = false;
+    const answer = waiting.request('pool/ping').then(() => { answered = true; });
+    assert.equal((await clients[0].request('pool/status')).clients.length, 3);
+    assert.equal(answered, false);
+    await clients[1].close();
+    await answer;
+    await waiting.close();
+    await clients[0].close();
+});
+
+test('without descriptors accepting pauses, and goes on when there are some', async (t) => {
+    if (spawnSync('prlimit', ['--version']).status !== 0) return t.skip('prlimit is not installed');
+    const [daemon] = await startPool(t, 1, { wrapper: ['prlimit', '--nofile=40:40'] });
+    const clients = [];
+    const answers = [];
+    for (let i = 0; i < 60; i++) {
+        clients.push(await PoolClient.connect(daemon.socket));
+        answers.push(clients[i].request('pool/ping'));
+    }
+    await daemon.untilLog(/cannot accept: Too many open files/);
+    const before = ticks(daemon);
+    for (let i = 0; i < 3; i++) await clients[0].request('pool/status');
+    assert.ok(ticks(daemon) - before < 100, 'it does not spin');
+    for (let i = 0; i < 30; i++) {
+        await answers[i];
+        await clients[i].close();
+    }
+    await Promise.all(answers);
+    for (const each of clients.slice(30)) await each.close();
+    await (await PoolClient.open(daemon)).startThread();
+    assert.equal(daemon.log.match(/cannot accept/g).length, 1, 'it is said once, not at every try');
+});
+
+test('a worker that cannot be started for lack of descriptors is started later', async (t) => {
+    if (spawnSync('prlimit', ['--version']).status !== 0) return t.skip('prlimit is not installed');
+    const daemon = await startDaemon(t, {
+        wrapper: ['prlimit', '--nofile=24:24'], config: { poolSize: 1, prewarm: false },
+    });
+    const clients = [];
+    for (let i = 0; i < 30; i++) clients.push(await PoolClient.connect(daemon.socket));
+    const first = clients[0];
+    await daemon.untilLog(/cannot accept/);
+    await assert.rejects(first.initialize(), (e) => e.code === -32015 && /Too many open files/.test(e.message));
+    for (const each of clients.slice(1)) await each.close();
+    await daemon.untilStatus((s) => s.clients.length <= 2, 'the others are gone');
+    const again = await PoolClient.open(daemon, { initialize: false });
+    for (;;) {
+        const failed = await again.initialize().then(() => null, (e) => e);
+        if (!failed) break;
+        assert.equal(failed.code, -32015);
+    }
+    await again.startThread();
+});
+
+test('200 clients at once are all served', async (t) => {
+    const [daemon, ...workers] = await startPool(t, 2);
+    for (const worker of workers) {
+        worker.on('turn/start', (request) => {
+            worker.default(request);
+            worker.turn(request.params.threadId).complete();
+        });
+    }
+    await Promise.all(Array.from({ length: 200 }, async (_, i) => {
+        const client = await PoolClient.open(daemon, { name: `c${i}` });
+        const thread = await client.startThread();
+        await client.startTurn(thread);
+        const { params } = await client.turnCompleted(thread);
+        assert.equal(params.turn.status, 'completed');
+        assert.ok(client.notifications.every((m) => (m.params.threadId ?? m.params.thread?.id) === thread));
+        await client.close();
+    }));
+    const { counters, queue } = await daemon.untilStatus((s) => s.pool.busy === 0 && s.clients.length === 1, 'all have left');
+    assert.equal(queue.length, 0);
+    assert.ok(counters.streams >= 200);
+    assert.equal(counters.workerStarts, 2);
+});
+
+test('a client whose requests wait can still answer, steer and interrupt', async (t) => {
+    const [daemon, worker] = await startPool(t);
+    const client = await PoolClient.open(daemon);
+    const thread = await client.startThread();
+    await client.startTurn(thread);
+    await client.next('turn/started');
+    const picture = 'x'.repeat(MB);
+    const waiting = Array.from({ length: 20 }, () => client.request('thread/start', { picture }));
+    await daemon.untilStatus((s) => s.queue.length === 20, 'all wait');
+    const answer = worker.ask(approval, { threadId: thread });
+    const { id } = await client.next(approval);
+    client.send({ id, result: { decision: 'accept' } });
+    assert.deepEqual((await answer).result, { decision: 'accept' });
+    await client.request('turn/steer', { threadId: thread });
+    await client.request('turn/interrupt', { threadId: thread, turnId: '' });
+    await client.turnCompleted(thread);
+    for (const each of waiting) each.catch(() => {});
+    await waiting[0];
+    await client.close();
+});
+
+test('what one client keeps waiting is limited; beyond that its requests fail as overload', async (t) => {
+    const [daemon] = await startPool(t, 1, { config: { maxMessageBytes: 4 * MB } });
+    const holder = await PoolClient.open(daemon);
+    await holder.request('pool/acquire');
+    const client = await PoolClient.open(daemon);
+    const picture = 'x'.repeat(MB);
+    const sent = Array.from({ length: 20 }, () => client.request('thread/start', { picture }));
+    const refused = await Promise.all(sent.slice(10).map((each) => each.catch((e) => e)));
+    for (const each of refused) {
+        assert.equal(each.code, -32001);
+        assert.equal(each.message, 'Server overloaded; retry later.');
+        assert.equal(each.data.codex_error_info, 'server_overloaded');
+    }
+    assert.equal((await daemon.status()).queue.length, 8);
+    await holder.close();
+    await sent[0];
+    await client.close();
+});
+
+test('small requests that wait for a worker are limited, too', async (t) => {
+    const [daemon, worker] = await startPool(t);
+    worker.hold('some/thing');
+    const client = await PoolClient.open(daemon);
+    const n = 20000;
+    for (let i = 0; i < n; i++) client.send(`{"id":${i},"method":"some/thing","params":{}}\n`);
+    for (let i = 0; i < 100; i++) await worker.expect('some/thing');
+    const { counters } = await daemon.status();
+    const rss = Number(readFileSync(`/proc/${daemon.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+) kB/)[1]);
+    assert.equal(counters.rejected, 0);
+    if (!readFileSync(`/proc/${daemon.pid}/maps`, 'utf8').includes('asan')) assert.ok(rss < 16 * 1024, `${rss} kB`);
+    worker.on('some/thing', (request) => worker.reply(request, {}));
+    for (const request of worker.received('some/thing')) worker.reply(request, {});
+    for (let i = 0; i < n; i++) await client.box.take((m) => !m.method, 'an answer');
+    await client.close();
+});
+
+test('a worker that leaves a process behind which writes without end holds nobody up', async (t) => {
+    const daemon = await startDaemon(t, { waitReady: false, config: { poolSize: 1, prewarm: false } });
+    const file = join(daemon.dir, 'codex.sh');
+    // Out of its process group and without its environment, so that nothing ends it but its own broken pipe.
+    writeFileSync(file, '#!/bin/sh\nsetsid env -u CODEX_POOL_WORKER yes &\nsleep 0.1\nexit 1\n', { mode: 0o755 });
+    daemon.writeConfig({ codex: { command: file } });
+    await daemon.ready();
+    daemon.signal('SIGHUP');
+    await daemon.untilLog(/configuration reloaded/);
+    const client = await PoolClient.open(daemon, { initialize: false });
+    await assert.rejects(client.initialize(), (e) => e.code === -32015 && /exit code 1/.test(e.message));
+    await client.request('pool/ping');
+});
