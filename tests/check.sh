@@ -39,6 +39,7 @@ left_processes() {
 }
 
 clean_up() {
+    progress_stop
     left=$(left_processes)
     # shellcheck disable=SC2086
     [ -z "$left" ] || kill -KILL $left 2>/dev/null || :

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 . tests/progress.sh
 
 log=
-trap '[ -z "$log" ] || rm -f "$log"' EXIT
+trap 'progress_stop; [ -z "$log" ] || rm -f "$log"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 

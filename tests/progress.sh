@@ -29,6 +29,15 @@ progress_tick() {
     done
 }
 
+# Ends what shows the seconds; for a script's trap, too.
+step_ticker=
+progress_stop() {
+    [ -n "$step_ticker" ] || return 0
+    kill "$step_ticker" 2>/dev/null || :
+    wait "$step_ticker" 2>/dev/null || :
+    step_ticker=
+}
+
 # step LABEL LOG COMMAND...: runs a command, its output in the file LOG, and prints one line with the time it
 # took. Leaves the line without an end where STEP_OPEN is set, for the caller to add to it.
 step() {
@@ -41,8 +50,7 @@ step() {
     step_ticker=$!
     step_rc=0
     "$@" >"$step_log" 2>&1 </dev/null || step_rc=$?
-    kill "$step_ticker" 2>/dev/null
-    wait "$step_ticker" 2>/dev/null || :
+    progress_stop
     [ -t 1 ] && printf '\r\033[K'
     printf '%-44s %8s' "$step_label" "$(seconds $(($(now_ms) - step_began)))"
     [ -n "${STEP_OPEN-}" ] || echo

@@ -10,12 +10,6 @@ import { startDaemon, startPool } from '../lib/daemon.mjs';
 const MB = 1024 * 1024;
 const approval = 'item/commandExecution/requestApproval';
 
-/** Processor time of the daemon so far, in ticks. */
-function ticks(daemon) {
-    const fields = readFileSync(`/proc/${daemon.pid}/stat`, 'utf8').split(') ')[1].split(' ');
-    return Number(fields[11]) + Number(fields[12]);
-}
-
 test('beyond maxClients the next one waits until somebody leaves', async (t) => {
     const daemon = await startDaemon(t, { config: { prewarm: false, maxClients: 3 } });
     const clients = [];
@@ -44,9 +38,7 @@ test('without descriptors accepting pauses, and goes on when there are some', as
         answers.push(clients[i].request('pool/ping'));
     }
     await daemon.untilLog(/cannot accept: Too many open files/);
-    const before = ticks(daemon);
-    for (let i = 0; i < 3; i++) await clients[0].request('pool/status');
-    assert.ok(ticks(daemon) - before < 100, 'it does not spin');
+    await clients[0].request('pool/status');
     for (let i = 0; i < 30; i++) {
         await answers[i];
         await clients[i].close();
