@@ -114,7 +114,7 @@ test('takes a file for standard input', async (t) => {
         { env: { S: daemon.socket, F: path } });
     const { socket } = await daemon.peer();
     const atDaemon = collect(socket);
-    await once(socket, 'end');
+    await within(once(socket, 'end'), 'the end of input');
     socket.end('bye');
     assert.equal((await process.end()).code, 0);
     assert.equal(hash(atDaemon.bytes()), hash(bytes));

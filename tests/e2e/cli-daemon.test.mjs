@@ -103,7 +103,7 @@ for (const [what, leave] of [['is killed', (process) => process.kill('SIGKILL')]
         await worker.expect('turn/start', (params) => params.input[0].text === 'second');
         (await until(() => worker.turn(), 'its turn runs')).complete();
         assert.equal((await second.end()).code, 0);
-        await first.done;
+        await first.end();
         await idle(daemon);
     });
 }

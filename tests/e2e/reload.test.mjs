@@ -1,0 +1,78 @@
+// SIGHUP: what a changed configuration means for workers that run.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { writeFileSync } from 'node:fs';
+import { PoolClient } from '../lib/client.mjs';
+import { startPool } from '../lib/daemon.mjs';
+
+test('a changed codex replaces idle workers at once, one in use when it is free', async (t) => {
+    const [daemon, one, two] = await startPool(t, 2);
+    const a = await PoolClient.open(daemon);
+    const threadId = await a.startThread();
+    await a.startTurn(threadId);
+    await a.next('turn/started');
+    const busy = daemon.fake.owner(threadId);
+    const idle = busy === one ? two : one;
+    daemon.writeConfig({ codex: { args: ['-c', 'thread_unload_delay_secs=0', 'app-server', '--new'] } });
+    daemon.signal('SIGHUP');
+    await idle.exited;
+    const successor = await daemon.fake.worker();
+    assert.equal(successor.argv.at(-1), '--new');
+    assert.equal(busy.gone, false);
+    busy.turn().complete();
+    await a.turnCompleted(threadId);
+    await daemon.untilStatus((s) => s.pool.busy === 0, 'the turn is over');
+    assert.equal(busy.gone, false, 'its thread is still open');
+    await a.close();
+    await busy.exited;
+    await daemon.untilStatus((s) => s.pool.ready === 2, 'both are new');
+});
+
+test('a changed binary replaces idle workers', async (t) => {
+    const [daemon] = await startPool(t, 1);
+    const copy = `${daemon.dir}/codex`;
+    writeFileSync(copy, `#!/bin/sh\nexec '${daemon.fake.command}' "$@"\n`, { mode: 0o755 });
+    daemon.writeConfig({ codex: { command: copy } });
+    daemon.signal('SIGHUP');
+    const second = await daemon.fake.worker();
+    await daemon.untilStatus((s) => s.pool.ready === 1, 'it runs');
+    daemon.signal('SIGHUP');
+    await daemon.untilLog(/configuration reloaded[^]*configuration reloaded/);
+    assert.equal(second.gone, false, 'nothing has changed');
+    writeFileSync(copy, `#!/bin/sh\n# upgraded\nexec '${daemon.fake.command}' "$@"\n`);
+    daemon.signal('SIGHUP');
+    await second.exited;
+    await daemon.fake.worker();
+});
+
+test('poolSize grows and shrinks without dropping a stream', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { openLingerMs: 600000 } });
+    const a = await PoolClient.open(daemon);
+    const threadId = await a.startThread();
+    await a.startTurn(threadId);
+    await a.next('turn/started');
+    const b = await PoolClient.open(daemon);
+    const waiting = b.request('thread/start');
+    await daemon.untilStatus((s) => s.queue.length === 1, 'b waits');
+    daemon.writeConfig({ poolSize: 2 });
+    daemon.signal('SIGHUP');
+    await waiting;
+    daemon.writeConfig({ poolSize: 1 });
+    daemon.signal('SIGHUP');
+    await daemon.untilLog(/configuration reloaded[^]*configuration reloaded/);
+    assert.equal((await daemon.status()).pool.busy, 2, 'both streams go on');
+    await b.close();
+    await daemon.untilStatus((s) => s.pool.ready === 1, 'the second worker has left');
+    worker.turn().complete();
+    await a.turnCompleted(threadId);
+});
+
+test('a bad file changes nothing and says why', async (t) => {
+    const [daemon, worker] = await startPool(t, 1);
+    writeFileSync(daemon.configFile, '{"poolSize": 3, "colour": 1}');
+    daemon.signal('SIGHUP');
+    await daemon.untilLog(/not reloaded, nothing is changed: .*config\.json: colour: unknown key/);
+    const status = await daemon.status();
+    assert.equal(status.pool.size, 1);
+    assert.equal(worker.gone, false);
+});
