@@ -17,21 +17,15 @@ static struct thread *thread_of(const struct request *r)
     return r->thread_id ? threads_find(&r->server->threads, slice_str(r->thread_id)) : NULL;
 }
 
-static bool waits(const struct request *r)
-{
-    return r->state == REQUEST_QUEUED || r->state == REQUEST_BLOCKED ||
-           r->state == REQUEST_PREPARING;
-}
-
-/* The client's earlier thread/resume of the same thread that has not been sent yet. */
+/* The client's earlier thread/resume of the same thread that is not answered yet. One that is sent
+ * counts, too: it may have to be sent again. */
 static struct request *resume_before(const struct request *r)
 {
     list_for_each (it, &r->client->requests) {
         struct request *other = list_entry(it, struct request, in_client);
         if (other == r)
             return NULL;
-        if ((other->method->flags & METHOD_RESUME) && waits(other) &&
-            request_names(other, r->thread_id))
+        if ((other->method->flags & METHOD_RESUME) && request_names(other, r->thread_id))
             return other;
     }
     return NULL;

@@ -146,6 +146,24 @@ test('requests for a thread whose resume still waits go behind it, in order', as
     await b.close();
 });
 
+test('what is sent behind a resume stays behind it, also when the resume has to be sent again', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: NEVER });
+    const a = await conversation(daemon, 'a');
+    await a.client.close();
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    worker.hold('thread/resume');
+    const all = [b.resumeThread(a.threadId), b.startTurn(a.threadId, 'first')];
+    const request = await worker.expect('thread/resume');
+    worker.handlers.delete('thread/resume');
+    all.push(b.startTurn(a.threadId, 'second'));
+    await b.request('model/list');
+    worker.refuse(request, -32600, `thread ${a.threadId} is closing; retry thread/resume after the thread is closed`);
+    await Promise.all(all);
+    const texts = worker.received('turn/start').map((m) => m.params.input[0].text);
+    assert.deepEqual(texts.slice(-2), ['first', 'second']);
+    await b.close();
+});
+
 test('a stranger hears of a thread what a Codex of their own would say', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: NEVER });
     const a = await conversation(daemon, 'a');
