@@ -9,16 +9,22 @@
 
 #include <stdio.h>
 
-/* A command that runs without a name to end it by; only the worker's end ends it. */
-static bool has_nameless_command(const struct worker *w, const struct client *c)
+/* What it has begun there that only the worker's end ends; NULL for nothing. */
+static const char *left_behind(const struct worker *w, const struct client *c)
 {
+    static const char thing[] = "its client left things behind that only its end clears";
+    if (w->lease.pinned)
+        return thing;
     for (size_t i = 0; i < WORKER_SLOTS; i++) {
         const struct request *r = w->slots[i];
-        if (r && r->client == c && r->method->class == METHOD_STREAM &&
-            (r->method->flags & METHOD_EXEC) && !r->key)
-            return true;
+        if (!r || r->client != c)
+            continue;
+        if (r->method->class == METHOD_PINNED)
+            return thing;
+        if (r->method->class == METHOD_STREAM && (r->method->flags & METHOD_EXEC) && !r->key)
+            return "its client left a command without processId running";
     }
-    return false;
+    return NULL;
 }
 
 static void end_commands(struct worker *w, const struct client *c)
@@ -75,10 +81,9 @@ void abort_client(struct client *c)
             held[n++] = list_entry(it, struct worker, lease.in_client);
     asks_forget_client(c);
     for (size_t i = 0; i < n; i++) {
-        if (held[i]->lease.pinned)
-            worker_stop(held[i], true, "its client left things behind that only its end clears");
-        else if (has_nameless_command(held[i], c))
-            worker_stop(held[i], true, "its client left a command without processId running");
+        const char *why = left_behind(held[i], c);
+        if (why)
+            worker_stop(held[i], true, why);
         else
             end_commands(held[i], c);
     }
@@ -97,6 +102,9 @@ void abort_client(struct client *c)
         abort_check(held[i]);
     log_debug(&s->log, "client %u: aborted what it had on %zu workers", c->id, n);
 }
+
+/* Codex's own code for requests that come in a burst. */
+#define OVERLOADED "-32001"
 
 struct loaded {
     struct worker *worker;
@@ -128,6 +136,10 @@ static void on_verified(struct worker *w, const struct envelope *answer, void *a
     w->verifying = false;
     if (!answer || w->state != WORKER_ABORTING)
         return;
+    if (slice_is(json_get(answer->error, "code"), OVERLOADED)) {
+        abort_check(w);
+        return;
+    }
     /* A Codex that cannot say what it has loaded is taken at the word of its notifications. */
     if (answer->result.p)
         json_each(json_get(answer->result, "data"), check_loaded, &l);

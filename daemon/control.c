@@ -57,25 +57,14 @@ static void on_acquire(struct client *c, struct slice line, const struct envelop
     pool_request(r, t ? t->owner : NULL);
 }
 
-static struct worker *acquired_worker(const struct client *c)
-{
-    list_for_each (it, &c->leases) {
-        struct worker *w = list_entry(it, struct worker, lease.in_client);
-        if (w->lease.acquired)
-            return w;
-    }
-    return NULL;
-}
-
 static void on_release(struct client *c, struct slice line, const struct envelope *e)
 {
-    struct worker *w;
     (void)line;
     answer(c, e, NULL);
-    while ((w = acquired_worker(c))) {
-        w->lease.acquired = false;
-        pool_settle(w);
-    }
+    /* All of them first: one that is given back may come to the same client at once. */
+    list_for_each (it, &c->leases)
+        list_entry(it, struct worker, lease.in_client)->lease.acquired = false;
+    pool_settle_all(c->server);
 }
 
 static void on_cancel(struct client *c, struct slice line, const struct envelope *e)

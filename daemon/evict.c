@@ -130,10 +130,10 @@ static void give_up(struct thread *t)
 static void overdue(struct thread *t)
 {
     struct worker *w = t->owner;
-    if (w->state == WORKER_BUSY && list_empty(&w->preparing))
-        crew_retire(w, "a thread there does not close");
-    else
+    if (w->state != WORKER_BUSY || !list_empty(&w->preparing))
         worker_stop(w, true, "a thread there does not close");
+    else if (!w->retire)
+        crew_retire(w, "a thread there does not close");
 }
 
 static bool keeps_threads(const struct thread *t, uint64_t age_ms)

@@ -4,16 +4,18 @@
 #include "daemon/crew.h"
 #include "daemon/evict.h"
 #include "daemon/pool.h"
+#include "daemon/request.h"
 #include "daemon/router.h"
 
 struct thread *ownership_begin(struct worker *w, struct slice id)
 {
     struct server *s = w->server;
-    struct thread *t = threads_find(&s->threads, id);
-    if (t && t->owner == w)
-        return t;
-    if (t)
+    struct thread *t;
+    /* What waited for its end may have begun it anew. */
+    while ((t = threads_find(&s->threads, id)) && t->owner != w)
         ownership_end(t);
+    if (t)
+        return t;
     t = threads_add(&s->threads, id, w, &w->threads);
     if (!t) {
         log_error(&s->log, "worker %u: out of memory for a thread", w->id);
@@ -50,6 +52,17 @@ struct client *ownership_asker(const struct worker *w, struct slice thread_id)
             return c;
     }
     return NULL;
+}
+
+void ownership_not_opened(struct request *r)
+{
+    struct thread *t =
+        r->thread_id ? threads_find(&r->server->threads, slice_str(r->thread_id)) : NULL;
+    if (!t || t->opening != r)
+        return;
+    t->opening = NULL;
+    if (t->provisional)
+        ownership_end(t);
 }
 
 void ownership_end(struct thread *t)

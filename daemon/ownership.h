@@ -8,6 +8,10 @@
  */
 struct thread *ownership_begin(struct worker *w, struct slice id);
 
+/* A thread/resume goes that was not answered: its thread does not point to it any more, and is
+ * forgotten if it was known from that alone. Harmless for one that was answered. */
+void ownership_not_opened(struct request *r);
+
 /* Nobody has it loaded any more: what waited for that goes on. Frees the entry. */
 void ownership_end(struct thread *t);
 

@@ -38,10 +38,12 @@ static bool may_wait(const struct client *c)
     return n < limit;
 }
 
+/* One that is gone and about to be cleaned up still waits, but for nothing. */
 static bool waiter_may_lease(const struct waiter *w, void *arg)
 {
+    const struct client *c = request_of(w)->client;
     (void)arg;
-    return may_lease(request_of(w)->client);
+    return !c->doomed && may_lease(c);
 }
 
 /* The oldest that may have this worker. Those whose thread has found another owner since they
@@ -50,8 +52,7 @@ static struct request *next_for(struct worker *w)
 {
     struct server *s = w->server;
     for (;;) {
-        struct waiter *waiter = queue_oldest(
-            &s->queue, &w->lane, s->config->max_leases_per_uid ? waiter_may_lease : NULL, NULL);
+        struct waiter *waiter = queue_oldest(&s->queue, &w->lane, waiter_may_lease, NULL);
         if (!waiter)
             return NULL;
         struct request *r = request_of(waiter);
@@ -191,8 +192,10 @@ static void release(struct worker *w)
 void pool_settle(struct worker *w)
 {
     uint64_t until = 0, now = now_ms();
+    const struct client *holder = w->lease.holder;
     struct request *r;
-    if (w->state != WORKER_BUSY)
+    /* What one that is gone has there is about to be aborted. */
+    if (w->state != WORKER_BUSY || (holder && holder->doomed))
         return;
     limit_update(w);
     switch (lease_judge(w, &until)) {

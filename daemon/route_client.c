@@ -222,8 +222,11 @@ static void route_owner(struct request *r, struct thread *t)
         request_refuse(r, RPC_INVALID_REQUEST, "thread %s already has an active writer",
                        r->thread_id);
     } else {
-        if (t && (flags & METHOD_UNSUBSCRIBE))
+        if (t && (flags & METHOD_UNSUBSCRIBE)) {
+            if (!request_keep(r))
+                return;
             evict_await(t);
+        }
         send_shared(r, t ? t->owner : NULL);
     }
 }

@@ -405,6 +405,8 @@ void worker_on_exit(struct worker *w, int status)
     enum worker_state was = w->state;
     w->exited = true;
     worker_io_drain(w);
+    /* What is sent there from now on fails at once. */
+    worker_io_close_stdin(w);
     w->server->counters.worker_exits++;
     _cleanup_free_ char *how = describe_exit(w, status);
     const char *reason = how ? how : "out of memory";

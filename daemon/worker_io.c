@@ -113,8 +113,10 @@ static void on_output(struct ev_loop *loop, ev_io *watch, int revents)
         return;
     }
     w->last_heard = now_ms();
-    if (!take_lines(w))
+    if (!take_lines(w)) {
         worker_stop(w, true, "wrote a line longer than maxMessageBytes");
+        ev_io_stop(loop, watch);
+    }
 }
 
 static void keep_stderr_line(struct worker *w, struct slice line)
@@ -299,6 +301,7 @@ static void stop_reading_sender(struct worker *w, struct client *c)
 static void send_now(struct worker *w, struct request *r)
 {
     char id[32];
+    r->worker = w;
     if (outbuf_reserve(&w->in, r->line.n + sizeof(id) + 1) < 0) {
         request_fail(r, RPC_INTERNAL, "Out of memory for a request of %zu bytes.", r->line.n);
         return;
@@ -306,7 +309,6 @@ static void send_now(struct worker *w, struct request *r)
     r->slot = free_slot(w);
     assert(r->slot < WORKER_SLOTS);
     r->state = REQUEST_SENT;
-    r->worker = w;
     w->slots[r->slot] = r;
     w->in_flight++;
     int n =

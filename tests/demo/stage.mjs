@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { PoolClient } from '../lib/client.mjs';
 import { codexBinary, makeCodexHome } from '../lib/codex-home.mjs';
 import { chat, startModelServer } from '../lib/model-server.mjs';
+import { within } from '../lib/wait.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const BUILD = path.resolve(ROOT, process.env.CODEX_POOL_BUILD ?? 'build');
@@ -115,7 +116,7 @@ export class Stage {
         return this.control.request('pool/status');
     }
 
-    /** What a login keeps of the demo. */
+    /** What a login would keep of the demo. */
     async deleteThreads(ids) {
         await this.control.initialize();
         for (const threadId of ids) {
@@ -123,13 +124,18 @@ export class Stage {
         }
     }
 
-    /** Ends all and removes all, at any moment. Gives what was wrong, as lines. */
-    async close() {
+    /** Ends all and removes all, at any moment; `threads` are the ids of ours. Gives what was wrong, as lines. */
+    async close(threads) {
         const wrong = [];
+        if (this.login && this.workerPids && threads.size > 0) {
+            const deleted = within(this.deleteThreads(threads), 'the threads to be deleted', STOP_MS);
+            await deleted.catch((error) => wrong.push(`threads were left: ${error.message}`));
+        }
         await this.control?.close();
         if (this.daemon) {
             const exit = await this.stopDaemon();
-            if (exit !== 0) {
+            // Stopped before it was ready, a signal may have ended it before it could listen to signals.
+            if (exit !== 0 && this.workerPids) {
                 wrong.push(`the daemon ended with ${exit}`);
             }
         }

@@ -47,7 +47,7 @@ test('with queued items the interrupt stands before the unsubscribe', async (t) 
 });
 
 test('so it does for each of more threads than a worker may have requests unanswered', async (t) => {
-    const [daemon, worker] = await startPool(t);
+    const [daemon, worker] = await startPool(t, 1, { config: { openLingerMs: 0 } });
     const client = await PoolClient.open(daemon);
     const ids = [];
     for (let i = 0; i < 90; i++) ids.push(await client.startThread());
@@ -55,7 +55,7 @@ test('so it does for each of more threads than a worker may have requests unansw
     const held = [];
     worker.on('turn/interrupt', (r) => held.push(r)).on('thread/unsubscribe', (r) => held.push(r));
     await client.close();
-    await worker.expect('turn/interrupt', () => held.length >= 127);
+    await worker.expect('thread/unsubscribe', () => held.length >= 127);
     for (const method of ['turn/interrupt', 'thread/unsubscribe']) worker.handlers.delete(method);
     for (const request of held) worker.default(request);
     await allIdle(daemon);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { startPool } from '../lib/daemon.mjs';
-import { runTurn, settled, waitInLine } from '../lib/scenes.mjs';
+import { converse, settled, waitInLine } from '../lib/scenes.mjs';
 
 const SOON = { openLingerMs: 0 };
 const PINNED = ['fs/watch', 'process/spawn', 'fuzzyFileSearch/sessionStart', 'mcpServer/event/stream/start'];
@@ -91,25 +91,23 @@ test('pool/release gives no pinned worker back', async (t) => {
 
 test('a turn on the pinned worker ends without giving it back', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: SOON });
-    const scene = await runTurn(daemon);
-    await scene.client.request('fs/watch', { path: '/x', watchId: 'w' });
+    const { client, threadId } = await converse(daemon);
+    await client.request('fs/watch', { path: '/x', watchId: 'w' });
     const next = await waitInLine(daemon);
-    scene.turn.complete();
-    await scene.client.turnCompleted(scene.threadId);
-    await settled(scene.client);
+    await client.startTurn(threadId, 'while pinned');
+    await client.next('turn/started');
+    worker.turn(threadId).complete();
+    await client.turnCompleted(threadId);
+    await settled(client);
     assert.equal(worker.received('thread/start').length, 1, 'the first client\'s own');
-    await scene.client.startTurn(scene.threadId, 'again');
-    await scene.client.next('turn/started');
-    await scene.client.close();
+    await client.close();
     await next.waiting;
     assert.equal(daemon.fake.workers.length, 2);
 });
 
 test('others\' idle threads on a pinned worker that is stopped are closed for them', async (t) => {
     const [daemon] = await startPool(t, 1, { config: SOON });
-    const b = await runTurn(daemon, 'b');
-    b.turn.complete();
-    await b.client.turnCompleted(b.threadId);
+    const b = await converse(daemon, 'b');
     const a = await pin(daemon);
     await a.close();
     const { params } = await b.client.next('thread/status/changed', (p) => p.status.type === 'notLoaded');
@@ -117,3 +115,21 @@ test('others\' idle threads on a pinned worker that is stopped are closed for th
     await b.client.next('thread/closed', (p) => p.threadId === b.threadId);
     assert.equal(await b.client.resumeThread(b.threadId), b.threadId);
 });
+
+for (const [pinning, method, params] of [
+    ['process/spawn', 'process/kill', { processHandle: 'p' }],
+    ['process/spawn', 'process/writeStdin', { processHandle: 'p' }],
+    ['fs/watch', 'fs/unwatch', { watchId: 'p' }],
+    ['fuzzyFileSearch/sessionStart', 'fuzzyFileSearch/sessionStop', { sessionId: 'p' }],
+]) {
+    test(`nobody reaches what another client has pinned: ${method}`, async (t) => {
+        const [daemon, worker] = await startPool(t);
+        const a = await PoolClient.open(daemon, { name: 'a' });
+        await a.request(pinning, params);
+        const b = await PoolClient.open(daemon, { name: 'b' });
+        await b.request(method, params).catch((error) => assert.equal(error.code, -32600));
+        assert.equal(worker.received(method).length, 0);
+        await a.request(method, params);
+        assert.equal(worker.received(method).length, 1);
+    });
+}

@@ -40,6 +40,17 @@ test('a lease goes on while a sub-agent runs after turn/completed', async (t) =>
     await waiting;
 });
 
+test('a sub-agent that is known by its status alone keeps the lease, too', async (t) => {
+    const { worker, a, threadId, waiting, served } = await runningAndWaiting(t, NEVER);
+    worker.status('child', 'active');
+    worker.turn(threadId).complete();
+    await a.turnCompleted(threadId);
+    await settled(a);
+    assert.equal(served(), false);
+    worker.status('child', 'idle');
+    await waiting;
+});
+
 test('another thread\'s turn/completed ends nothing', async (t) => {
     const { worker, a, waiting, served } = await runningAndWaiting(t, NEVER);
     worker.load('child');
@@ -106,6 +117,10 @@ for (const method of ['thread/compact/start', 'review/start', 'thread/shellComma
         const [daemon, worker] = await startPool(t, 1, { config: NEVER });
         const a = await PoolClient.open(daemon);
         const threadId = await a.startThread();
+        await a.startTurn(threadId);
+        await a.next('turn/started');
+        worker.turn().complete();
+        await daemon.untilStatus((s) => s.workers[0].state === 'idle', 'that lease is over');
         await a.request(method, { threadId });
         const b = await PoolClient.open(daemon);
         const waiting = b.request('thread/start');
@@ -113,7 +128,7 @@ for (const method of ['thread/compact/start', 'review/start', 'thread/shellComma
         await settled(a);
         assert.equal(worker.received('thread/start').length, 1);
         const turn = worker.begin(threadId, 'another-id');
-        await a.next('turn/started');
+        await a.next('turn/started', (p) => p.turn.id === 'another-id');
         await settled(a);
         assert.equal(worker.received('thread/start').length, 1);
         turn.complete();

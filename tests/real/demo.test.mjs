@@ -61,7 +61,8 @@ test('on a terminal, in place', async (t) => {
     assert.ok(demo.out.lastIndexOf('\x1b[?25h') > demo.out.lastIndexOf('\x1b[?25l'), 'the cursor is back');
 });
 
-test('on a login, in lines; its threads are deleted', async (t) => {
+/** Starts the demo on a login: one that leads to a model of ours. */
+async function startOnLogin(t) {
     const model = await startModelServer({ behaviour: chat({ wordMs: 30 }) });
     const home = makeCodexHome({ model: model.url });
     t.after(async () => {
@@ -70,18 +71,32 @@ test('on a login, in lines; its threads are deleted', async (t) => {
     });
     fs.writeFileSync(path.join(home.codexHome, 'auth.json'), '{"OPENAI_API_KEY":"none"}');
     const demo = startDemo(t, { LOGIN: '1', HOME: home.home, CODEX_HOME: home.codexHome });
+    const kept = () => {
+        const names = fs.readdirSync(path.join(home.codexHome, 'sessions'), { recursive: true }).map(String);
+        return names.filter((name) => name.endsWith('.jsonl'));
+    };
+    return { model, demo, kept };
+}
+
+test('on a login, in lines; its threads are deleted', async (t) => {
+    const { model, demo, kept } = await startOnLogin(t);
     assert.equal(await demo.ended, 0, demo.out);
     assertHeld(demo.out);
     assert.match(demo.out, /your own login/);
     assert.match(demo.out, /waits, place 3/);
     assert.doesNotMatch(demo.out, /\x1b/);
     assert.ok(model.requests.length >= 7);
-    const files = fs.readdirSync(path.join(home.codexHome, 'sessions'), { recursive: true }).map(String);
-    assert.deepEqual(
-        files.filter((name) => name.endsWith('.jsonl')),
-        [],
-    );
-    assert.deepEqual(home.locks(), []);
+    assert.deepEqual(kept(), []);
+});
+
+test('Ctrl-C on a login deletes its threads, too', async (t) => {
+    const { demo, kept } = await startOnLogin(t);
+    await until(() => /\| You ask/.test(demo.out), 'the model speaks');
+    assert.ok(kept().length >= 2);
+    demo.child.kill('SIGINT');
+    assert.equal(await demo.ended, 130, demo.out);
+    assert.match(demo.out, /SIGINT: stopped, nothing is left behind/);
+    assert.deepEqual(kept(), []);
 });
 
 test('a login that is not there is asked for, in plain words', async (t) => {
