@@ -54,6 +54,9 @@ static void on_turn_completed(struct thread *t, const struct envelope *e)
     if (t->running)
         t->running--;
     t->turn_open = t->running > 0;
+    /* The status comes first, so this says nothing new, unless a Codex tells turns alone. */
+    if (!t->running)
+        t->active = false;
     /* Only a completed turn is followed by the next queued item; an interrupt stops goals, too. */
     if (slice_is(json_get_text(e->params, "turn.status"), "completed") &&
         (t->goal_active || t->queued))

@@ -62,12 +62,6 @@ class LiveView {
         this.draw();
     }
 
-    print(line = '') {
-        this.erase();
-        this.out.write(`${line}\n`);
-        this.draw();
-    }
-
     paint(code, text) {
         return this.color && text ? `\x1b[${code}m${text}\x1b[0m` : text;
     }

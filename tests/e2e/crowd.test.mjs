@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { startDaemon, startPool } from '../lib/daemon.mjs';
+import { until } from '../lib/wait.mjs';
 
 const MB = 1024 * 1024;
 const approval = 'item/commandExecution/requestApproval';
@@ -47,6 +48,19 @@ test('without descriptors accepting pauses, and goes on when there are some', as
     for (const each of clients.slice(30)) await each.close();
     await (await PoolClient.open(daemon)).startThread();
     assert.equal(daemon.log.match(/cannot accept/g).length, 1, 'it is said once, not at every try');
+});
+
+test('accepting goes on by itself when descriptors come from elsewhere', async (t) => {
+    if (spawnSync('prlimit', ['--version']).status !== 0) return t.skip('prlimit is not installed');
+    const daemon = await startDaemon(t, { config: { prewarm: false } });
+    const limit = (n) => assert.equal(spawnSync('prlimit', ['--pid', daemon.pid, `--nofile=${n}:`]).status, 0);
+    limit(20);
+    const clients = [];
+    for (let i = 0; i < 30; i++) clients.push(await PoolClient.connect(daemon.socket));
+    await daemon.untilLog(/cannot accept/);
+    limit(100);
+    await Promise.all(clients.map((each) => each.request('pool/ping')));
+    for (const each of clients) await each.close();
 });
 
 test('a worker that cannot be started for lack of descriptors is started later', async (t) => {
@@ -137,8 +151,8 @@ test('small requests that wait for a worker are limited, too', async (t) => {
     const [daemon, worker] = await startPool(t);
     worker.hold('some/thing');
     const client = await PoolClient.open(daemon);
-    const n = 20000;
-    for (let i = 0; i < n; i++) client.send(`{"id":${i},"method":"some/thing","params":{}}\n`);
+    const n = 60000;
+    client.send(Array.from({ length: n }, (_, i) => `{"id":${i},"method":"some/thing"}\n`).join(''));
     for (let i = 0; i < 100; i++) await worker.expect('some/thing');
     const { counters } = await daemon.status();
     const rss = Number(readFileSync(`/proc/${daemon.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+) kB/)[1]);
@@ -146,7 +160,7 @@ test('small requests that wait for a worker are limited, too', async (t) => {
     if (!readFileSync(`/proc/${daemon.pid}/maps`, 'utf8').includes('asan')) assert.ok(rss < 16 * 1024, `${rss} kB`);
     worker.on('some/thing', (request) => worker.reply(request, {}));
     for (const request of worker.received('some/thing')) worker.reply(request, {});
-    for (let i = 0; i < n; i++) await client.box.take((m) => !m.method, 'an answer');
+    await until(() => client.lines.length > n, 'all are answered');
     await client.close();
 });
 

@@ -48,9 +48,11 @@ test('an answer to someone who has left reaches nobody', async (t) => {
     await a.close();
     await daemon.untilStatus((s) => s.clients.every((c) => c.name !== 'client'), 'a is gone');
     const b = await PoolClient.open(daemon);
+    worker.reply(late, 'late');
+    await b.request('thread/list');
     const forB = b.request('model/list', {}, 7);
     const own = await worker.expect('model/list');
-    worker.reply(late, 'late');
+    assert.notEqual(own.id, late.id);
     worker.reply(late, 'later');
     worker.reply(own, 'own');
     assert.equal(await forB, 'own');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync,
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -93,6 +93,22 @@ test('of two daemons that start at once one listens', async (t) => {
     winner.kill('SIGTERM');
     assert.equal(await within(winner.ended, 'the end'), 0);
     assert.equal(existsSync(socket), false);
+});
+
+test('a daemon waits for one that is just making its socket', async (t) => {
+    if (spawnSync('flock', ['--version']).status !== 0) return t.skip('flock is not installed');
+    const dir = tempDir(t);
+    const maker = spawn('flock', [dir, 'sh', '-c', 'echo locked; cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    t.after(() => maker.kill('SIGKILL'));
+    await once(maker.stdout, 'data');
+    const daemon = await startDaemon(t, { ...idle, waitReady: false, args: ['--socket', join(dir, 'pool.sock')] });
+    daemon.socket = join(dir, 'pool.sock');
+    // The kernel lists those who wait for a lock with an arrow.
+    const waits = new RegExp(`-> FLOCK +ADVISORY +WRITE +${daemon.pid} `);
+    await until(() => waits.test(readFileSync('/proc/locks', 'utf8')), 'the daemon waits for the lock');
+    assert.equal(existsSync(daemon.socket), false);
+    maker.stdin.end();
+    await daemon.ready();
 });
 
 test('the socket file of a daemon that was killed is replaced', async (t) => {
@@ -259,7 +275,7 @@ test('what a failing codex says on stderr cannot become a variable for systemd',
         ...idle, waitReady: false, env: { NOTIFY_SOCKET: notify.path },
     });
     const codex = join(daemon.dir, 'codex.sh');
-    writeFileSync(codex, '#!/bin/sh\necho MAINPID=1 >&2\nexit 1\n', { mode: 0o755 });
+    writeFileSync(codex, '#!/bin/sh\necho first >&2\necho MAINPID=1 >&2\nexit 1\n', { mode: 0o755 });
     daemon.writeConfig({ codex: { command: codex } });
     await daemon.ready();
     daemon.signal('SIGHUP');

@@ -225,6 +225,7 @@ test('a second SIGTERM stops at once, whatever the workers do', async (t) => {
     const exit = await within(daemon.exited, 'the exit');
     assert.deepEqual(exit, { code: 0, signal: null });
     await worker.exited;
+    assert.ok(!worker.box.has((m) => m.method === 'SIGTERM'), 'it was killed without further ado');
     assert.match(daemon.log, /not waiting any longer/);
     assert.doesNotMatch(daemon.log, /interrupting them/);
 });

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Stands in for `codex`: relays its stdin and stdout to the test, which plays the worker.
 //
-// Control socket (FAKE_CODEX_SOCKET), one JSON object a line. To the test: {hello}, {line}, {eof}.
+// Control socket (FAKE_CODEX_SOCKET), one JSON object a line. To the test: {hello}, {line}, {eof},
+// {term}, {pending}.
 // From the test: {out}, {err}, {exit}, {signal}, {ignoreTerm}, {pause}, {resume}, {closeOut}, {report},
 // {spawn}, {onEof}.
 import { spawn } from 'node:child_process';
@@ -36,7 +37,7 @@ const orders = {
     err: (text) => writeAll(2, text),
     exit: (code) => process.stdout.write('', () => process.exit(code)),
     signal: (name) => process.stdout.write('', () => process.kill(process.pid, name)),
-    ignoreTerm: () => process.on('SIGTERM', () => {}),
+    ignoreTerm: () => process.on('SIGTERM', () => tell({ term: true })),
     pause: () => process.stdin.pause(),
     resume: () => process.stdin.resume(),
     // What stdout has yet to take.
@@ -47,6 +48,11 @@ const orders = {
     spawn: () => {
         const child = spawn('sleep', ['600'], { detached: true, stdio: 'inherit' });
         tell({ spawned: child.pid });
+    },
+    // A grandchild whose parent has ended.
+    orphan: () => {
+        const shell = spawn('sh', ['-c', 'sleep 600 >&- & echo $!'], { stdio: ['ignore', 'pipe', 'inherit'] });
+        shell.stdout.on('data', (pid) => shell.once('exit', () => tell({ spawned: Number(pid) })));
     },
 };
 

@@ -94,6 +94,7 @@ export class FakeWorker {
             this.host.started.put(this);
         } else if (message.eof) this.sawEof();
         else if (message.spawned) this.box.put({ method: 'spawned', params: message });
+        else if (message.term) this.box.put({ method: 'SIGTERM' });
         else if (message.pending !== undefined) this.box.put({ method: 'pending', params: message });
         else {
             this.lines.push(message.line);

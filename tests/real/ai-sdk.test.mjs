@@ -11,7 +11,7 @@ import { startRig, told } from './rig.mjs';
 const NAME = 'codex-app-server';
 
 /** A chat server's process would hold one of these. Each is one connection to the pool. */
-function connect(t, rig, settings = {}) {
+function connect(rig, settings = {}) {
     const provider = createCodexAppServer({
         defaultSettings: {
             codexPath: pool,
@@ -31,14 +31,14 @@ const threadOf = (result) => result.finalStep.providerMetadata[NAME].threadId;
 test('generateText through the pool', async (t) => {
     const rig = await startRig(t);
     rig.model.on('hello', say('hello yourself', { deltas: 5 }));
-    const result = await generateText({ model: connect(t, rig)('local'), prompt: 'hello' });
+    const result = await generateText({ model: connect(rig)('local'), prompt: 'hello' });
     assert.equal(result.text, 'hello yourself');
     assert.equal(result.finishReason, 'stop');
 });
 
 test('parallel calls over a pool of one: all are served, one after the other', async (t) => {
     const rig = await startRig(t);
-    const provider = connect(t, rig);
+    const provider = connect(rig);
     const names = ['one', 'two', 'three', 'four'];
     for (const name of names) {
         rig.model.on(`I am ${name}`, say(`you are ${name}`, { deltas: 3 }));
@@ -66,7 +66,7 @@ test('parallel calls over a pool of one: all are served, one after the other', a
 test('parallel calls of two chat servers over a pool of one', async (t) => {
     const rig = await startRig(t);
     rig.model.on('first', hold('one', ' two')).on('second', say('three'));
-    const [here, there] = [connect(t, rig), connect(t, rig)];
+    const [here, there] = [connect(rig), connect(rig)];
     const first = generateText({ model: here('local'), prompt: 'first' });
     const asked = await rig.model.request('first');
     const second = generateText({ model: there('local'), prompt: 'second' });
@@ -80,7 +80,7 @@ test('parallel calls of two chat servers over a pool of one', async (t) => {
 test('text streams as it comes', async (t) => {
     const rig = await startRig(t);
     rig.model.on('slowly', hold('one', ' two'));
-    const { textStream } = streamText({ model: connect(t, rig)('local'), prompt: 'slowly' });
+    const { textStream } = streamText({ model: connect(rig)('local'), prompt: 'slowly' });
     const deltas = textStream[Symbol.asyncIterator]();
     assert.equal((await deltas.next()).value, 'one');
     const asked = await rig.model.request('slowly');
@@ -97,7 +97,7 @@ test('a conversation goes on in the same chat server, in another, and after both
         .on('who am I', say('Ada'))
         .on('and now', say('still Ada'))
         .on('at last', say('Ada for ever'));
-    const first = connect(t, rig);
+    const first = connect(rig);
     const begun = await generateText({
         model: first('local'),
         prompt: 'my name is Ada',
@@ -108,12 +108,12 @@ test('a conversation goes on in the same chat server, in another, and after both
         (await generateText({ model: first('local'), prompt: 'who am I', providerOptions })).text,
         'Ada',
     );
-    const second = connect(t, rig);
+    const second = connect(rig);
     const there = await generateText({ model: second('local'), prompt: 'and now', providerOptions });
     assert.equal(there.text, 'still Ada');
     await first.close();
     await second.close();
-    const third = connect(t, rig);
+    const third = connect(rig);
     const last = await generateText({ model: third('local'), prompt: 'at last', providerOptions });
     assert.equal(last.text, 'Ada for ever');
     assert.equal(threadOf(last), threadOf(begun));
@@ -128,7 +128,7 @@ test('a conversation goes on in the same chat server, in another, and after both
 test('an abort signal ends the turn at the model and frees the worker', async (t) => {
     const rig = await startRig(t);
     rig.model.on('long', hang('so')).on('next one', say('served'));
-    const provider = connect(t, rig);
+    const provider = connect(rig);
     const abort = new AbortController();
     const { textStream } = streamText({
         model: provider('local'),
@@ -138,7 +138,7 @@ test('an abort signal ends the turn at the model and frees the worker', async (t
     const deltas = textStream[Symbol.asyncIterator]();
     assert.equal((await deltas.next()).value, 'so');
     const asked = await rig.model.request('long');
-    const waiting = generateText({ model: connect(t, rig)('local'), prompt: 'next one' });
+    const waiting = generateText({ model: connect(rig)('local'), prompt: 'next one' });
     await rig.daemon.untilStatus(({ queue }) => queue.length === 1, 'another call waits');
     abort.abort();
     await asked.cut();
@@ -149,12 +149,12 @@ test('an abort signal ends the turn at the model and frees the worker', async (t
 test('a waiting call that is aborted never reaches the model, and does not block the next', async (t) => {
     const rig = await startRig(t, { config: { openLingerMs: 200 } });
     rig.model.on('first', hold('one', ' two')).on('third', say('three'));
-    const provider = connect(t, rig);
+    const provider = connect(rig);
     const first = generateText({ model: provider('local'), prompt: 'first' });
     const asked = await rig.model.request('first');
     const abort = new AbortController();
     const second = generateText({
-        model: connect(t, rig)('local'),
+        model: connect(rig)('local'),
         prompt: 'second',
         abortSignal: abort.signal,
     });
@@ -170,7 +170,7 @@ test('a waiting call that is aborted never reaches the model, and does not block
 test('a chat server that ends frees what it had', async (t) => {
     const rig = await startRig(t);
     rig.model.on('long', hang());
-    const provider = connect(t, rig);
+    const provider = connect(rig);
     const call = generateText({ model: provider('local'), prompt: 'long' });
     call.then(
         () => {},

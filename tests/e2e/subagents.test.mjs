@@ -1,0 +1,141 @@
+// Threads that the model opens: whose they are, and when they end.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PoolClient } from '../lib/client.mjs';
+import { startPool } from '../lib/daemon.mjs';
+import { converse, runTurn, settled, waitInLine } from '../lib/scenes.mjs';
+
+// Turns that still run when a test is over are not waited for.
+const NEVER = { openLingerMs: 600000, drainTimeoutMs: 0 };
+
+/** A sub-agent appears as it does in Codex: by the status of a thread not seen before. */
+async function spawnAgent(scene, id = 'child') {
+    scene.worker.load(id);
+    const turn = scene.worker.begin(id);
+    await scene.client.next('turn/started', (p) => p.threadId === id);
+    return turn;
+}
+
+/** A conversation whose sub-agent has ended and is still loaded. */
+async function withIdleAgent(daemon) {
+    const scene = await runTurn(daemon);
+    (await spawnAgent(scene)).complete();
+    scene.turn.complete();
+    await scene.client.turnCompleted(scene.threadId);
+    return scene;
+}
+
+test('its events and its approvals go to its parent\'s client', async (t) => {
+    const [daemon] = await startPool(t, 2, { config: NEVER });
+    const scene = await runTurn(daemon, 'a');
+    const other = await runTurn(daemon, 'b');
+    const child = await spawnAgent(scene);
+    child.delta('from the child');
+    await scene.client.next('item/agentMessage/delta', (p) => p.threadId === 'child');
+    const answered = scene.worker.ask('item/commandExecution/requestApproval', { threadId: 'child', turnId: child.id });
+    const ask = await scene.client.next('item/commandExecution/requestApproval');
+    scene.client.send({ id: ask.id, result: { decision: 'accept' } });
+    assert.deepEqual((await answered).result, { decision: 'accept' });
+    await settled(other.client);
+    assert.equal(other.client.notifications.some((m) => m.params.threadId === 'child'), false);
+});
+
+test('its parent\'s client may interrupt it, nobody else', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: NEVER });
+    const scene = await runTurn(daemon);
+    await spawnAgent(scene);
+    const stranger = await PoolClient.open(daemon, { name: 'stranger' });
+    await assert.rejects(stranger.request('turn/interrupt', { threadId: 'child', turnId: '' }), { code: -32600, message: 'thread not found: child' });
+    await scene.client.request('turn/interrupt', { threadId: 'child', turnId: '' });
+    assert.equal((await scene.client.turnCompleted('child')).params.turn.status, 'interrupted');
+    assert.ok(worker.turn(scene.threadId), 'the parent\'s turn goes on');
+});
+
+test('thread/loaded/list has it for its parent\'s client only', async (t) => {
+    const [daemon] = await startPool(t, 1, { config: NEVER });
+    const scene = await runTurn(daemon);
+    await spawnAgent(scene);
+    const other = await PoolClient.open(daemon, { name: 'b' });
+    assert.deepEqual((await scene.client.request('thread/loaded/list')).data.sort(), [scene.threadId, 'child'].sort());
+    assert.deepEqual((await other.request('thread/loaded/list')).data, []);
+});
+
+test('one that has ended says what it still says to its parent\'s client, whoever has the worker now', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: NEVER });
+    const scene = await withIdleAgent(daemon);
+    const other = await runTurn(daemon, 'b');
+    worker.notify('item/completed', { threadId: 'child', turnId: 'x', item: {} });
+    await scene.client.next('item/completed', (p) => p.threadId === 'child');
+    await settled(other.client);
+    assert.equal(other.client.notifications.some((m) => m.params.threadId === 'child'), false);
+});
+
+test('a sub-agent\'s own sub-agent keeps the lease, too, and is ended when the client leaves', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: NEVER });
+    const scene = await runTurn(daemon);
+    const child = await spawnAgent(scene);
+    await spawnAgent(scene, 'grandchild');
+    scene.turn.complete();
+    child.complete();
+    await scene.client.turnCompleted('child');
+    const next = await waitInLine(daemon);
+    await settled(scene.client);
+    assert.equal(worker.received('thread/start').length, 1);
+    await scene.client.close();
+    await next.waiting;
+    for (const id of [scene.threadId, 'child', 'grandchild'])
+        assert.equal(worker.received('thread/unsubscribe', (p) => p.threadId === id).length, 1);
+    assert.deepEqual([...daemon.fake.locks.values()].length, 1);
+});
+
+test('its parent is steered while it runs alone', async (t) => {
+    const [daemon] = await startPool(t, 1, { config: NEVER });
+    const scene = await runTurn(daemon);
+    const child = await spawnAgent(scene);
+    scene.turn.complete();
+    await scene.client.turnCompleted(scene.threadId);
+    await scene.client.startTurn(scene.threadId, 'while the child runs');
+    await scene.client.next('turn/started', (p) => p.threadId === scene.threadId);
+    child.complete();
+    scene.worker.turn(scene.threadId).complete();
+    await daemon.untilStatus((s) => s.workers[0].state === 'idle', 'the lease ends');
+});
+
+test('it is unloaded together with a parent that another client resumes', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: NEVER });
+    const scene = await withIdleAgent(daemon);
+    const other = await PoolClient.open(daemon, { name: 'b' });
+    assert.equal((await other.request('thread/resume', { threadId: scene.threadId })).cold, true);
+    assert.deepEqual([...worker.threads.keys()], [scene.threadId]);
+    await scene.client.next('thread/closed', (p) => p.threadId === 'child');
+    await scene.client.next('thread/closed', (p) => p.threadId === scene.threadId);
+});
+
+test('a parent that ends does not take it along: it is still its client\'s', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: NEVER });
+    const scene = await withIdleAgent(daemon);
+    await scene.client.request('thread/unsubscribe', { threadId: scene.threadId });
+    await scene.client.next('thread/closed', (p) => p.threadId === scene.threadId);
+    assert.deepEqual((await scene.client.request('thread/loaded/list')).data, ['child']);
+    await scene.client.close();
+    await worker.expect('thread/unsubscribe', (p) => p.threadId === 'child');
+    await daemon.untilStatus((s) => s.workers[0].threads === 0, 'it is gone');
+});
+
+test('a thread opened by somebody else on the worker is no sub-agent', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { ...NEVER, openLingerMs: 0 } });
+    const a = await converse(daemon, 'a');
+    await a.client.close();
+    await daemon.untilStatus((s) => s.workers[0].threads === 0, 'a is gone');
+    const c = await runTurn(daemon, 'c');
+    // While b's resume waits for c's turn, the thread is nobody's.
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    const resumed = b.resumeThread(a.threadId);
+    await daemon.untilStatus((s) => s.queue.length === 1, 'b waits');
+    c.turn.complete();
+    await resumed;
+    assert.deepEqual((await c.client.request('thread/loaded/list')).data, [c.threadId]);
+    assert.equal(c.client.notifications.some((m) => m.params.threadId === a.threadId), false);
+    assert.ok(b.has('thread/status/changed', (p) => p.threadId === a.threadId), 'also what came before the answer');
+    assert.equal(worker.received('turn/interrupt', (p) => p.threadId === c.threadId).length, 0);
+});
