@@ -1,12 +1,11 @@
 // More clients, requests and descriptors than there is room for.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { startDaemon, startPool } from '../lib/daemon.mjs';
-import { until } from '../lib/wait.mjs';
 
 const MB = 1024 * 1024;
 const approval = 'item/commandExecution/requestApproval';
@@ -144,23 +143,6 @@ test('what one client keeps waiting is limited; beyond that its requests fail as
     assert.equal((await daemon.status()).queue.length, 8);
     await holder.close();
     await sent[0];
-    await client.close();
-});
-
-test('small requests that wait for a worker are limited, too', async (t) => {
-    const [daemon, worker] = await startPool(t);
-    worker.hold('some/thing');
-    const client = await PoolClient.open(daemon);
-    const n = 60000;
-    client.send(Array.from({ length: n }, (_, i) => `{"id":${i},"method":"some/thing"}\n`).join(''));
-    for (let i = 0; i < 100; i++) await worker.expect('some/thing');
-    const { counters } = await daemon.status();
-    const rss = Number(readFileSync(`/proc/${daemon.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+) kB/)[1]);
-    assert.equal(counters.rejected, 0);
-    if (!readFileSync(`/proc/${daemon.pid}/maps`, 'utf8').includes('asan')) assert.ok(rss < 16 * 1024, `${rss} kB`);
-    worker.on('some/thing', (request) => worker.reply(request, {}));
-    for (const request of worker.received('some/thing')) worker.reply(request, {});
-    await until(() => client.lines.length > n, 'all are answered');
     await client.close();
 });
 

@@ -213,6 +213,22 @@ test('a worker never has more than 100 unanswered requests, and 1000 at once are
     assert.ok(worker.mostUnanswered <= 100, `${worker.mostUnanswered} were unanswered at once`);
 });
 
+test('small requests that wait for a worker are limited, too', async (t) => {
+    const [daemon, worker] = await startPool(t);
+    const client = await PoolClient.open(daemon);
+    const before = rss(daemon);
+    const n = 60000;
+    worker.hold('some/thing');
+    client.send(Array.from({ length: n }, (_, i) => `{"id":${i},"method":"some/thing"}\n`).join(''));
+    for (let i = 0; i < 100; i++) await worker.expect('some/thing');
+    await untilClientNotReadFrom(daemon, client);
+    assertGrewLess(daemon, before, 8 * MB);
+    worker.on('some/thing', (request) => worker.reply(request, {}));
+    for (const request of worker.received('some/thing')) worker.reply(request, {});
+    await until(() => client.lines.length > n, 'all are answered');
+    assert.equal((await daemon.status()).counters.rejected, 0);
+});
+
 test('the daemon interrupts for a client that leaves even where 100 requests are unanswered', async (t) => {
     const [daemon, worker] = await startPool(t);
     const { client, thread } = await running(daemon);

@@ -16,10 +16,9 @@ for (const [what, occupy] of [
     ['a thread was opened and nothing runs', (c) => c.startThread()],
     ['a worker is held by pool/acquire', (c) => c.request('pool/acquire')],
     ['a worker is pinned', (c) => c.request('fs/watch', { path: '/x', watchId: 'w' })],
-    ['a turn was promised that has not come', async (c) => c.request('thread/compact/start', { threadId: await c.startThread() })],
 ]) {
     test(`it does not wait where ${what}`, async (t) => {
-        const [daemon] = await startPool(t, 1, { config: { ...NEVER, openLingerMs: 50 } });
+        const [daemon] = await startPool(t, 1, { config: NEVER });
         const client = await PoolClient.open(daemon);
         await occupy(client);
         await daemon.stop();
@@ -128,19 +127,20 @@ test('a worker that dies while its turn is waited for is not started again', asy
     assert.equal(daemon.fake.workers.length, 1);
 });
 
-test('an abort that is under way does not hold it up', async (t) => {
-    const [daemon, worker] = await startPool(t, 1, { config: { ...NEVER, interruptTimeoutMs: 600000 } });
+test('an abort that is under way does not hold it up for longer than interruptTimeoutMs', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { ...NEVER, interruptTimeoutMs: 100 } });
     const { client } = await runTurn(daemon);
     worker.hold('turn/interrupt', 'thread/unsubscribe');
     await client.close();
     await worker.expect('thread/unsubscribe');
     await daemon.stop();
+    assert.equal(daemon.fake.workers.length, 1, 'and it is not replaced');
 });
 
-test('a resume that waits for an unload does not hold it up', async (t) => {
-    const [daemon, worker] = await startPool(t, 1, { config: { ...NEVER, drainTimeoutMs: 100, interruptTimeoutMs: 600000 } });
+test('a resume that waits for an unload does not hold it up for longer than drainTimeoutMs', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { ...NEVER, drainTimeoutMs: 50, interruptTimeoutMs: 600000 } });
     const { threadId } = await converse(daemon);
-    worker.hold('turn/interrupt', 'thread/unsubscribe');
+    worker.hold('turn/interrupt', 'thread/unsubscribe', 'thread/resume');
     const b = await PoolClient.open(daemon, { name: 'b' });
     const resumed = b.request('thread/resume', { threadId });
     await worker.expect('thread/unsubscribe');

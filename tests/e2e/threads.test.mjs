@@ -113,6 +113,7 @@ for (const [what, params] of [['it is ephemeral', { ephemeral: true }], ['it has
         const b = await PoolClient.open(daemon, { name: 'b' });
         await assert.rejects(b.request('thread/resume', { threadId, sandbox: 'read-only' }),
             (e) => e.code === -32600 && e.message.includes(what));
+        await daemon.untilStatus((status) => status.workers[0].state === 'idle', 'the refused one holds nothing');
         assert.equal(worker.received('thread/resume').length, 0);
         assert.deepEqual((await a.request('thread/loaded/list')).data, [threadId], 'a still has it');
         assert.equal(await b.resumeThread(threadId, { excludeTurns: true }), threadId);
