@@ -46,6 +46,11 @@ static void on_acquire(struct client *c, struct slice line, const struct envelop
         refuse(c, e, RPC_INVALID_PARAMS, "timeoutMs must be a number of at least 1.");
         return;
     }
+    struct slice thread_id = json_get(e->params, "threadId");
+    if (thread_id.n && !slice_is(thread_id, "null") && !json_text(thread_id).p) {
+        refuse(c, e, RPC_INVALID_PARAMS, "threadId must be a string.");
+        return;
+    }
     struct request *r = request_new(c, line, e);
     if (!r) {
         refuse(c, e, RPC_INTERNAL, "Out of memory for a request.");

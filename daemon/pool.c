@@ -164,7 +164,7 @@ static struct request *holders_next(const struct worker *w)
         if (r->state != REQUEST_QUEUED || r->acquire)
             continue;
         struct thread *t = r->thread_id ? threads_find(&s->threads, slice_str(r->thread_id)) : NULL;
-        if (t ? t->owner == w : w->lease.acquired)
+        if (t ? t->owner == w : w->lease.acquired || w->lease.pinned)
             return r;
     }
     return NULL;
@@ -172,7 +172,9 @@ static struct request *holders_next(const struct worker *w)
 
 bool pool_somebody_waits(const struct worker *w)
 {
-    return !lane_empty(&w->lane) || !lane_empty(&w->server->queue.any);
+    /* So does a shutdown. */
+    return w->server->phase == SERVER_DRAINING || !lane_empty(&w->lane) ||
+           !lane_empty(&w->server->queue.any);
 }
 
 /* What was promised and has not come is waited for no longer. */
@@ -253,12 +255,14 @@ static struct worker *best_idle(struct server *s)
     return best;
 }
 
-static struct worker *acquired_quiet(const struct client *c)
+/* One that the client holds by pool/acquire or (pinned) because it has left something there, and on
+ * which nothing runs. */
+static struct worker *held_quiet(const struct client *c, bool pinned)
 {
     uint64_t until;
     list_for_each (it, &c->leases) {
         struct worker *w = list_entry(it, struct worker, lease.in_client);
-        if (w->lease.acquired && lease_judge(w, &until) == LEASE_QUIET)
+        if ((pinned ? w->lease.pinned : w->lease.acquired) && lease_judge(w, &until) == LEASE_QUIET)
             return w;
     }
     return NULL;
@@ -308,7 +312,7 @@ void pool_request(struct request *r, struct worker *want)
         request_fail(r, RPC_SHUTDOWN, "Worker pool has been shut down.");
         return;
     }
-    if (!want && !r->acquire && (w = acquired_quiet(r->client))) {
+    if (!want && !r->acquire && (w = held_quiet(r->client, false))) {
         grant(w, r);
         return;
     }
@@ -316,6 +320,9 @@ void pool_request(struct request *r, struct worker *want)
         w = best_idle(s);
     if (w && w->state == WORKER_IDLE && !w->exited && !crew_is_silent(w) && may_lease(r->client)) {
         pool_lease_to(w, r->client);
+        grant(w, r);
+    } else if (!want && !r->acquire && (w = held_quiet(r->client, true))) {
+        /* Nobody else can have that one: better than to wait beside it. */
         grant(w, r);
     } else {
         enqueue(r, want);

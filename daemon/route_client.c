@@ -4,6 +4,7 @@
 #include "daemon/control.h"
 #include "daemon/crew.h"
 #include "daemon/evict.h"
+#include "daemon/follow.h"
 #include "daemon/lease.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
@@ -168,40 +169,14 @@ static void route_stream(struct request *r, struct thread *t)
         pool_request(r, t ? t->owner : NULL);
 }
 
-static struct worker *pinned_worker(const struct client *c)
-{
-    list_for_each (it, &c->leases) {
-        struct worker *w = list_entry(it, struct worker, lease.in_client);
-        if (w->lease.pinned)
-            return w;
-    }
-    return NULL;
-}
-
 /* Once a client has a worker for good, what else it leaves behind is left there, too. */
 static void route_pinned(struct request *r, struct thread *t)
 {
-    struct worker *w = pinned_worker(r->client);
+    struct worker *w = follow_pinned(r->client);
     if (!t && w)
         send_stream(r, w);
     else
         route_stream(r, t);
-}
-
-static struct worker *command_worker(const struct request *r)
-{
-    list_for_each (it, &r->client->requests) {
-        const struct request *other = list_entry(it, struct request, in_client);
-        if (other != r && other->state == REQUEST_SENT && other->key && r->key &&
-            other->method->class == METHOD_STREAM && strcmp(other->key, r->key) == 0)
-            return other->worker;
-    }
-    return NULL;
-}
-
-static void route_follow(struct request *r)
-{
-    send_shared(r, r->method->flags & METHOD_EXEC ? command_worker(r) : pinned_worker(r->client));
 }
 
 /* Codex's own words for a thread that the asking process does not have. */
@@ -269,7 +244,7 @@ void router_route(struct request *r)
         route_pinned(r, t);
         break;
     case METHOD_FOLLOW:
-        route_follow(r);
+        follow_route(r);
         break;
     case METHOD_GLOBAL:
         route_global(r);

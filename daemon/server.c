@@ -189,6 +189,7 @@ void server_stop(struct server *s)
         request_fail(r, RPC_SHUTDOWN, "Worker pool has been shut down.");
     ev_timer_set(&s->drain_timer, (double)s->config->drain_timeout_ms / 1e3, 0.);
     ev_timer_start(s->loop, &s->drain_timer);
+    pool_settle_all(s);
     server_check_drained(s);
 }
 

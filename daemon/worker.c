@@ -397,6 +397,7 @@ static void after_exit(struct worker *w, enum worker_state was, const char *how)
                  (unsigned long long)backoff_ms(w));
     }
     crew_worker_gone(w);
+    server_check_drained(s);
     server_check_stopped(s);
 }
 

@@ -116,6 +116,28 @@ test('a resume that waits for room at the worker leaves no trace of its thread',
     assert.equal(worker.received('thread/resume').length, 1);
 });
 
+test('while its resume waits for room its worker is cleaned, not given on as it is', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: NEVER });
+    daemon.fake.disk.add('known');
+    const { client: a, threadId } = await idleThread(daemon, worker, 'a');
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    worker.hold('thread/list');
+    const reads = Array.from({ length: 101 }, () => b.request('thread/list'));
+    await worker.expect('thread/list', () => worker.received('thread/list').length === 100);
+    a.request('thread/resume', { threadId: 'known' });
+    await daemon.untilStatus((s) => s.pool.busy === 1, 'it has the worker');
+    const waiting = b.request('thread/start');
+    await daemon.untilStatus((s) => s.queue.length === 1, 'b waits');
+    await a.close();
+    worker.handlers.delete('thread/list');
+    for (const request of worker.received('thread/list')) worker.default(request);
+    await Promise.all([...reads, waiting]);
+    const methods = worker.log.slice(worker.log.findIndex((m) => m.method === 'turn/interrupt')).map((m) => m.method);
+    assert.deepEqual(methods.filter((m) => m !== 'thread/list'),
+        ['turn/interrupt', 'thread/unsubscribe', 'thread/loaded/list', 'thread/start']);
+    assert.equal(worker.received('thread/unsubscribe')[0].params.threadId, threadId);
+});
+
 test('what the worker still says of it reaches nobody', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: NEVER });
     const { client, threadId } = await runningThread(daemon, 'a');

@@ -32,20 +32,24 @@ test('--check-config prints every setting with its default', (t) => {
         openLingerMs: 1000, interruptTimeoutMs: 10000, startTimeoutMs: 30000, drainTimeoutMs: 30000,
         clientStallTimeoutMs: 60000, maxStreamsPerWorker: 0, maxWorkerRssBytes: 0, maxWorkerAgeMs: 0,
         maxTurnMs: 0, turnStallTimeoutMs: 0,
-        codex: { command: 'codex', args: ['-c', 'thread_unload_delay_secs=0', 'app-server'], env: {}, cwd: null },
+        codex: {
+            command: 'codex', args: ['-c', 'thread_unload_delay_secs=0', 'app-server'], env: {}, cwd: null,
+        },
         clientInfo: { name: 'codex-pool', title: 'Codex Pool', version },
-        allowUids: ids, allowGids: [], adminUids: ids, denyMethods: [], log: { level: 'info', format: 'text' },
+        allowUids: ids, allowGids: [], adminUids: ids, denyMethods: [],
+        log: { level: 'info', format: 'text' },
     });
     assert.equal(runDaemon(['--version']).stdout, `codex-poold ${version}\n`);
 });
 
 test('--check-config prints what the file says, and reads what it has printed', (t) => {
     const settings = {
-        socket: '/tmp/x.sock', socketMode: '0660', poolSize: 7, prewarm: false, minWorkers: 7, idleTimeoutMs: 0,
-        acquireTimeoutMs: 5, maxQueue: 0, maxWaitersPerUid: 1, maxLeasesPerUid: 2, maxClients: 1,
-        maxMessageBytes: 1024, openLingerMs: 0, interruptTimeoutMs: 1, startTimeoutMs: 1, drainTimeoutMs: 0,
+        socket: '/tmp/x.sock', socketMode: '0660', poolSize: 7, prewarm: false, minWorkers: 7,
+        idleTimeoutMs: 0, acquireTimeoutMs: 5, maxQueue: 0, maxWaitersPerUid: 1, maxLeasesPerUid: 2,
+        maxClients: 1, maxMessageBytes: 1024, openLingerMs: 0, interruptTimeoutMs: 1, startTimeoutMs: 1, drainTimeoutMs: 0,
         clientStallTimeoutMs: 1, maxStreamsPerWorker: 3, maxWorkerRssBytes: 1099511627776, maxWorkerAgeMs: 4,
-        maxTurnMs: 6, turnStallTimeoutMs: 8, codex: { command: '/c', args: [], env: { A: '', B: 'x=y' }, cwd: '/' },
+        maxTurnMs: 6, turnStallTimeoutMs: 8,
+        codex: { command: '/c', args: [], env: { A: '', B: 'x=y' }, cwd: '/' },
         clientInfo: { name: 'n', title: 't', version: 'v' }, allowUids: [], allowGids: [1, 4294967294],
         adminUids: [5], denyMethods: ['fs/*', 'account/logout'], log: { level: 'trace', format: 'json' },
     };
@@ -55,7 +59,9 @@ test('--check-config prints what the file says, and reads what it has printed', 
 });
 
 test('the command line goes before the file, and CODEX_POOL_SOCKET too', (t) => {
-    const text = '{"socket":"/from/file","poolSize":3,"minWorkers":3,"codex":{"command":"a"},"log":{"level":"warn"}}';
+    const text = JSON.stringify({
+        socket: '/from/file', poolSize: 3, minWorkers: 3, codex: { command: 'a' }, log: { level: 'warn' },
+    });
     const flags = ['--socket', '/from/flag', '--pool-size', '1', '--codex', 'b', '--log-level', 'debug',
         '--log-format', 'json'];
     const env = { CODEX_POOL_SOCKET: '/from/env', XDG_RUNTIME_DIR: '/r' };
@@ -85,7 +91,8 @@ const wrong = {
     'too big a number': ['{"poolSize":257}', /poolSize: must be .* from 1 to 256/],
     'a negative number': ['{"acquireTimeoutMs":-1}', /acquireTimeoutMs: must be/],
     'more than any number': ['{"maxTurnMs":1e400}', /maxTurnMs: must be/],
-    'more minWorkers than poolSize': ['{"poolSize":2,"minWorkers":3}', /minWorkers: 3 is more than poolSize, 2/],
+    'more minWorkers than poolSize': ['{"poolSize":2,"minWorkers":3}',
+        /minWorkers: 3 is more than poolSize, 2/],
     'a mode as a number': ['{"socketMode":600}', /socketMode: must be an octal mode/],
     'a mode without the owner': ['{"socketMode":"0066"}', /socketMode: must be/],
     'a mode that is not octal': ['{"socketMode":"0680"}', /socketMode: must be/],
@@ -98,18 +105,21 @@ const wrong = {
     'a variable that is no string': ['{"codex":{"env":{"A":1}}}', /codex\.env\.A: must be a string/],
     'a variable with a strange name': ['{"codex":{"env":{"A=B":"c"}}}', /codex\.env\.A=B: must be/],
     'codex as a string': ['{"codex":"codex"}', /codex: must be an object/],
-    'a level that is none': ['{"log":{"level":"loud"}}', /log\.level: must be error, warn, info, debug or trace/],
+    'a level that is none': ['{"log":{"level":"loud"}}',
+        /log\.level: must be error, warn, info, debug or trace/],
     'a format that is none': ['{"log":{"format":"xml"}}', /log\.format: must be text or json/],
     'a key that is there twice': ['{"poolSize":1,"poolSize":2}', /poolSize: is there twice/],
     'a key of codex twice': ['{"codex":{"cwd":"/","cwd":null}}', /codex\.cwd: is there twice/],
     'a variable twice': ['{"codex":{"env":{"A":"1","A":"2"}}}', /codex\.env\.A: is there twice/],
     'a key of log twice': ['{"log":{"level":"info","level":"warn"}}', /log\.level: is there twice/],
-    'a key of clientInfo twice': ['{"clientInfo":{"name":"a","name":"b"}}', /clientInfo\.name: is there twice/],
+    'a key of clientInfo twice': ['{"clientInfo":{"name":"a","name":"b"}}',
+        /clientInfo\.name: is there twice/],
     'no object': ['[]', /must hold one JSON object/],
     'no JSON': ['{\n  "poolSize": 2,\n  prewarm: true\n}', /line 3: not JSON/],
     'something after the object': ['{}\n\n{}', /line 3: not JSON/],
     'an empty file': ['', /line 1: not JSON/],
-    'a socket with too long a path': [JSON.stringify({ socket: `/${'x'.repeat(107)}` }), /socket: \/x+ is longer than/],
+    'a socket with too long a path': [JSON.stringify({ socket: `/${'x'.repeat(107)}` }),
+        /socket: \/x+ is longer than/],
 };
 
 for (const [name, [text, expected]] of Object.entries(wrong)) {

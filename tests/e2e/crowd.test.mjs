@@ -52,7 +52,8 @@ test('without descriptors accepting pauses, and goes on when there are some', as
 test('accepting goes on by itself when descriptors come from elsewhere', async (t) => {
     if (spawnSync('prlimit', ['--version']).status !== 0) return t.skip('prlimit is not installed');
     const daemon = await startDaemon(t, { config: { prewarm: false } });
-    const limit = (n) => assert.equal(spawnSync('prlimit', ['--pid', daemon.pid, `--nofile=${n}:`]).status, 0);
+    const limit = (n) =>
+        assert.equal(spawnSync('prlimit', ['--pid', daemon.pid, `--nofile=${n}:`]).status, 0);
     limit(20);
     const clients = [];
     for (let i = 0; i < 30; i++) clients.push(await PoolClient.connect(daemon.socket));
@@ -71,7 +72,8 @@ test('a worker that cannot be started for lack of descriptors is started later',
     for (let i = 0; i < 30; i++) clients.push(await PoolClient.connect(daemon.socket));
     const first = clients[0];
     await daemon.untilLog(/cannot accept/);
-    await assert.rejects(first.initialize(), (e) => e.code === -32015 && /Too many open files/.test(e.message));
+    await assert.rejects(first.initialize(), (e) => e.code === -32015 &&
+        /Too many open files/.test(e.message));
     for (const each of clients.slice(1)) await each.close();
     await daemon.untilStatus((s) => s.clients.length <= 2, 'the others are gone');
     const again = await PoolClient.open(daemon, { initialize: false });
@@ -100,7 +102,8 @@ test('200 clients at once are all served', async (t) => {
         assert.ok(client.notifications.every((m) => (m.params.threadId ?? m.params.thread?.id) === thread));
         await client.close();
     }));
-    const { counters, queue } = await daemon.untilStatus((s) => s.pool.busy === 0 && s.clients.length === 1, 'all have left');
+    const { counters, queue } = await daemon.untilStatus(
+        (s) => s.pool.busy === 0 && s.clients.length === 1, 'all have left');
     assert.equal(queue.length, 0);
     assert.ok(counters.streams >= 200);
     assert.equal(counters.workerStarts, 2);
@@ -150,7 +153,12 @@ test('a worker that leaves a process behind which writes without end holds nobod
     const daemon = await startDaemon(t, { waitReady: false, config: { poolSize: 1, prewarm: false } });
     const file = join(daemon.dir, 'codex.sh');
     // Out of its process group and without its environment, so that nothing ends it but its own broken pipe.
-    writeFileSync(file, '#!/bin/sh\nsetsid env -u CODEX_POOL_WORKER yes &\nsleep 0.1\nexit 1\n', { mode: 0o755 });
+    writeFileSync(file, `#!/bin/sh
+        [ -p "$0.fifo" ] || mkfifo "$0.fifo"
+        line=$(printf %060d 0)
+        setsid env -u CODEX_POOL_WORKER sh -c "yes $line | head -c 3000000; echo >$0.fifo; exec yes $line" &
+        read started <"$0.fifo"
+        exit 1`, { mode: 0o755 });
     daemon.writeConfig({ codex: { command: file } });
     await daemon.ready();
     daemon.signal('SIGHUP');

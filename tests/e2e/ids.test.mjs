@@ -102,11 +102,13 @@ test('two requests with one id in flight are both answered', async (t) => {
 test('bytes of a request reach the worker as they are, but for the id', async (t) => {
     const [daemon, worker] = await startPool(t);
     const client = await PoolClient.open(daemon);
-    const line = '\t{ "x":[ ] , "params" :{"big":12345678901234567890123,"f":1.0E-07,"u":"é\\u00e9😀\\/\\u0000",' +
+    const line = '\t{ "x":[ ] , "params" :{"big":12345678901234567890123,"f":1.0E-07,' +
+        '"u":"é\\u00e9😀\\/\\u0000",' +
         '"id":"q","":{"id":1}},"jsonrpc":"2.0",  "method":"odd/thing" , "id" :  "a\\"b"  , "y": -0 }  ';
     client.send(`${line}\r\n`);
     const { id } = await worker.expect('odd/thing');
-    assert.equal(worker.lines.find((each) => each.includes('odd/thing')), line.replace('"a\\"b"', String(id)));
+    const arrived = worker.lines.find((each) => each.includes('odd/thing'));
+    assert.equal(arrived, line.replace('"a\\"b"', String(id)));
     assert.deepEqual((await client.nextAnswer()).id, 'a"b');
 });
 
@@ -116,10 +118,12 @@ test('bytes of an answer, a notification and a server request reach the client a
     worker.hold('model/list');
     client.send('{"id":"\\u0071","method":"model/list"}\n');
     const { id } = await worker.expect('model/list');
-    const answer = (of) => ` {"result" : {"n":1.50,"id":${id}, "s":"\\u00fc😀"} ,"more":null,  "id": ${of} } `;
+    const answer = (of) =>
+        ` {"result" : {"n":1.50,"id":${id}, "s":"\\u00fc😀"} ,"more":null,  "id": ${of} } `;
     worker.raw(`${answer(id)}\n`);
     assert.equal(await lineWith(client, '"more"'), answer('"\\u0071"'));
-    const told = `{"params": {"threadId" :"${thread}","delta":"\\ud83d\\ude00 ü","n":9007199254740993},"method":"odd/told"}`;
+    const told = `{"params": {"threadId" :"${thread}","delta":"\\ud83d\\ude00 ü","n":9007199254740993},` +
+        '"method":"odd/told"}';
     worker.raw(`${told}\r\n`);
     assert.equal(await lineWith(client, 'odd/told'), told);
     const ask = (of) => `{"method":"odd/ask","params":{"threadId":"${thread}", "id":5},"id" : ${of}}`;
@@ -131,7 +135,7 @@ test('bytes of an answer, a notification and a server request reach the client a
     await client.close();
 });
 
-test('approvals of two workers that both count from 0 have ids of their own, answers find the right one', async (t) => {
+test('approvals of two workers that both count from 0 have own ids and get their answers', async (t) => {
     const [daemon, one, two] = await startPool(t, 2);
     const client = await PoolClient.open(daemon);
     const threads = await Promise.all([client.startThread(), client.startThread()]);
@@ -148,9 +152,10 @@ test('approvals of two workers that both count from 0 have ids of their own, ans
     assert.deepEqual(await answerTwo, { id: 0, result: { decision: 'for two' } });
     assert.deepEqual(await answerOne, { id: 0, error: { code: 1, message: 'for one' } });
     two.notify('serverRequest/resolved', { threadId: threadTwo, requestId: 0 });
-    assert.deepEqual((await client.next('serverRequest/resolved')).params, { threadId: threadTwo, requestId: 1 });
+    const resolved = async () => (await client.next('serverRequest/resolved')).params;
+    assert.deepEqual(await resolved(), { threadId: threadTwo, requestId: 1 });
     one.notify('serverRequest/resolved', { threadId: threadOne, requestId: 0 });
-    assert.deepEqual((await client.next('serverRequest/resolved')).params, { threadId: threadOne, requestId: 0 });
+    assert.deepEqual(await resolved(), { threadId: threadOne, requestId: 0 });
     await client.close();
 });
 
@@ -173,7 +178,7 @@ test('a server request goes to the lease holder, and nobody else can answer it',
     await client.close();
 });
 
-test('a client that wants no notification of a name gets none, and what follows from it still works', async (t) => {
+test('a notification that its client has opted out of is dropped; what follows from it is not', async (t) => {
     const [daemon] = await startPool(t);
     const optOutNotificationMethods = ['item/agentMessage/delta', 'serverRequest/resolved', 'turn/completed'];
     const { client, thread, worker } = await running(daemon, { capabilities: { optOutNotificationMethods } });
@@ -202,7 +207,8 @@ test('before initialize only pool/ works, and a second initialize is refused', a
         e.message === 'Not initialized' && e.data === undefined);
     const { userAgent } = await client.initialize();
     assert.match(userAgent, /0\.169\.0/);
-    await assert.rejects(client.initialize(), (e) => e.code === -32600 && e.message === 'Already initialized');
+    await assert.rejects(client.initialize(), (e) => e.code === -32600 &&
+        e.message === 'Already initialized');
     await client.request('model/list');
     assert.deepEqual(worker.log.slice(0, 2).map((m) => m.method), ['initialize', 'initialized']);
     assert.equal(worker.received('initialize').length, 1);
@@ -216,7 +222,8 @@ const refused = {
     'no version': [{ clientInfo: { name: 'x' } }, /missing field `version`/],
     'a line break in the name': [{ clientInfo: { name: 'a\nb', version: '1' } },
         /^Invalid clientInfo\.name: 'a\nb'\. Must be a valid HTTP header value\.$/],
-    'a very long wrong name': [{ clientInfo: { name: `\n${'ü'.repeat(1000)}`, version: '1' } }, /^Invalid clientInfo/],
+    'a very long wrong name': [{ clientInfo: { name: `\n${'ü'.repeat(1000)}`, version: '1' } },
+        /^Invalid clientInfo/],
 };
 
 for (const [what, [params, message]] of Object.entries(refused)) {

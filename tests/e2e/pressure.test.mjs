@@ -79,7 +79,7 @@ test('a client that does not read stops its own worker and nobody else', async (
     assertGrewLess(daemon, before, 8 * MB);
 });
 
-test('one that reads nothing for clientStallTimeoutMs is dropped, its worker cleaned and given on', async (t) => {
+test('one that reads nothing for clientStallTimeoutMs is dropped, its worker given on', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: { clientStallTimeoutMs: 200 } });
     const slow = await running(daemon, 'slow');
     const next = await PoolClient.open(daemon, { name: 'next' });
@@ -139,7 +139,8 @@ test('a worker that does not read stops the client that floods it, and loses not
     const [stuck, free] = flood.worker === one ? [one, two] : [two, one];
     const before = rss(daemon);
     stuck.order({ pause: true });
-    const sent = Array.from({ length: 400 }, (_, i) => flood.client.request('some/thing', { i, x: 'x'.repeat(100000) }));
+    const x = 'x'.repeat(100000);
+    const sent = Array.from({ length: 400 }, (_, i) => flood.client.request('some/thing', { i, x }));
     await untilClientNotReadFrom(daemon, flood.client);
     assertGrewLess(daemon, before, 6 * MB);
     const other = await running(daemon, 'other');
@@ -148,7 +149,8 @@ test('a worker that does not read stops the client that floods it, and loses not
     await other.client.turnCompleted(other.thread);
     stuck.order({ resume: true });
     await Promise.all(sent);
-    assert.deepEqual(stuck.received('some/thing').map((m) => m.params.i), Array.from({ length: 400 }, (_, i) => i));
+    const numbers = stuck.received('some/thing').map((m) => m.params.i);
+    assert.deepEqual(numbers, Array.from({ length: 400 }, (_, i) => i));
     await flood.client.close();
 });
 
@@ -176,8 +178,11 @@ test('a line of maxMessageBytes passes; a longer one is refused and ends the con
         client.send(line(4096) + end);
         assert.deepEqual((await client.nextAnswer()).result, {});
     }
-    for (const [text, what] of [[`${line(4097)}\n`, 'one byte too long'], ['x'.repeat(4098), 'without an end'],
-        ['x'.repeat(20 * MB), 'far too long']]) {
+    for (const [text, what] of [
+        [`${line(4097)}\n`, 'one byte too long'],
+        ['x'.repeat(4098), 'without an end'],
+        ['x'.repeat(20 * MB), 'far too long'],
+    ]) {
         const other = await PoolClient.open(daemon);
         other.send(text);
         const { id, error } = await other.nextAnswer();
@@ -192,7 +197,8 @@ test('a worker whose line is longer than maxMessageBytes is replaced, and its cl
     const [daemon, worker] = await startPool(t, 1, { config: { maxMessageBytes: 65536 } });
     const client = await PoolClient.open(daemon);
     worker.on('some/thing', (request) => worker.reply(request, 'x'.repeat(65536)));
-    await assert.rejects(client.request('some/thing'), (e) => e.code === -32013 && /maxMessageBytes/.test(e.message));
+    await assert.rejects(client.request('some/thing'), (e) => e.code === -32013 &&
+        /maxMessageBytes/.test(e.message));
     await daemon.fake.worker();
     await client.startThread();
 });
@@ -242,7 +248,10 @@ test('the daemon interrupts for a client that leaves even where 100 requests are
     await busy.close();
 });
 
-for (const [how, leave] of [['closes', (client) => client.socket.destroy()], ['ends its input', (client) => client.end()]]) {
+for (const [how, leave] of [
+    ['closes', (client) => client.socket.destroy()],
+    ['ends its input', (client) => client.end()],
+]) {
     test(`one that does not read and ${how} is noticed`, async (t) => {
         const [daemon, worker] = await startPool(t);
         const { client, thread } = await running(daemon, 'slow');

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync,
+import {
+    chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync,
+    writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -98,11 +100,12 @@ test('of two daemons that start at once one listens', async (t) => {
 test('a daemon waits for one that is just making its socket', async (t) => {
     if (spawnSync('flock', ['--version']).status !== 0) return t.skip('flock is not installed');
     const dir = tempDir(t);
-    const maker = spawn('flock', [dir, 'sh', '-c', 'echo locked; cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const maker = spawn('flock', [dir, 'sh', '-c', 'echo locked; cat']);
     t.after(() => maker.kill('SIGKILL'));
     await once(maker.stdout, 'data');
-    const daemon = await startDaemon(t, { ...idle, waitReady: false, args: ['--socket', join(dir, 'pool.sock')] });
-    daemon.socket = join(dir, 'pool.sock');
+    const socket = join(dir, 'pool.sock');
+    const daemon = await startDaemon(t, { ...idle, waitReady: false, args: ['--socket', socket] });
+    daemon.socket = socket;
     // The kernel lists those who wait for a lock with an arrow.
     const waits = new RegExp(`-> FLOCK +ADVISORY +WRITE +${daemon.pid} `);
     await until(() => waits.test(readFileSync('/proc/locks', 'utf8')), 'the daemon waits for the lock');
@@ -177,8 +180,8 @@ const activate = spawnSync('systemd-socket-activate', ['--version']).status === 
 test('a socket that is passed on is served, and its file stays', async (t) => {
     if (!activate) return t.skip('systemd-socket-activate is not installed');
     const socket = join(tempDir(t), 'passed.sock');
-    const keep = ['CODEX_POOL_TEST', 'HOME', 'LANG', 'ASAN_OPTIONS', 'UBSAN_OPTIONS', 'LSAN_OPTIONS']
-        .filter((name) => name === 'CODEX_POOL_TEST' || name === 'HOME' || name === 'LANG' || process.env[name]);
+    const keep = ['CODEX_POOL_TEST', 'HOME', 'LANG',
+        ...['ASAN_OPTIONS', 'UBSAN_OPTIONS', 'LSAN_OPTIONS'].filter((name) => process.env[name])];
     const wrapper = ['systemd-socket-activate', '-l', socket, ...keep.flatMap((name) => ['-E', name])];
     const daemon = await startDaemon(t, { wrapper, waitReady: false, config: { poolSize: 1 } });
     const own = daemon.socket;

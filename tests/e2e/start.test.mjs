@@ -151,7 +151,8 @@ test('a worker inherits its three pipes and no other descriptor', async (t) => {
     const daemon = await startWithScript(t, 'exec ls -l /proc/self/fd >&2', { stdio: ['pipe'] });
     const client = await PoolClient.open(daemon, { initialize: false });
     await assert.rejects(client.initialize(), (e) => e.code === -32015);
-    const seen = [...daemon.log.matchAll(/ stderr: .* (\d+) -> (\S+)/g)].map(([, fd, what]) => [Number(fd), what]);
+    const seen = [...daemon.log.matchAll(/ stderr: .* (\d+) -> (\S+)/g)]
+        .map(([, fd, what]) => [Number(fd), what]);
     assert.deepEqual(seen.map(([fd]) => fd), [0, 1, 2, 3]);
     for (const [, what] of seen.slice(0, 3)) assert.match(what, /^pipe:/);
     assert.match(seen[3][1], /^\/proc\/\d+\/fd$/, 'what ls itself has opened');
@@ -168,11 +169,12 @@ test('workers have no pipe of each other', async (t) => {
 test('a worker has the environment of the daemon, what codex.env adds, and its mark', async (t) => {
     const [daemon, worker] = await startPool(t, 1, {
         env: { KEPT: 'yes', CHANGED: 'by daemon', CODEX_POOL_WORKER: 'of another pool',
-            LISTEN_PID: '1', LISTEN_FDS: '1', LISTEN_FDNAMES: 'x', WATCHDOG_USEC: '90000000', NOTIFY_SOCKET: '/no' },
+            LISTEN_PID: '1', LISTEN_FDS: '1', LISTEN_FDNAMES: 'x', WATCHDOG_USEC: '90000000',
+            NOTIFY_SOCKET: '/no' },
         config: { codex: { env: { CHANGED: 'by settings', ADDED: 'x=y' }, cwd: '/' } },
     });
-    const expected = [...Object.keys(cleanEnv()), 'KEPT', 'CHANGED', 'ADDED', 'CODEX_HOME', 'FAKE_CODEX_SOCKET',
-        'CODEX_POOL_TEST', 'CODEX_POOL_WORKER'];
+    const expected = [...Object.keys(cleanEnv()), 'KEPT', 'CHANGED', 'ADDED', 'CODEX_HOME',
+        'FAKE_CODEX_SOCKET', 'CODEX_POOL_TEST', 'CODEX_POOL_WORKER'];
     assert.deepEqual(Object.keys(worker.env).sort(), [...new Set(expected)].sort());
     assert.equal(worker.env.CHANGED, 'by settings');
     assert.equal(worker.env.ADDED, 'x=y');

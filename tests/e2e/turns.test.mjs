@@ -289,3 +289,25 @@ test('turnStallTimeoutMs interrupts a silent turn, but not one that waits for an
     a.send({ id: ask.id, result: { success: true, contentItems: [] } });
     assert.equal((await a.turnCompleted(threadId)).params.turn.status, 'interrupted');
 });
+
+test('a client that has left something on the only worker uses it for its turns, too', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: NEVER });
+    const a = await PoolClient.open(daemon);
+    await a.request('fs/watch', { watchId: 'w', path: '/tmp' });
+    const threadId = await a.startThread();
+    await a.startTurn(threadId);
+    await a.next('turn/started');
+    const second = a.request('thread/start');
+    await daemon.untilStatus((s) => s.queue.length === 1, 'the second waits for the first');
+    worker.turn().complete();
+    await second;
+    await a.close();
+});
+
+test('a promised turn that never comes does not hold up a shutdown', async (t) => {
+    const [daemon] = await startPool(t, 1, { config: { openLingerMs: 20, drainTimeoutMs: 600000 } });
+    const a = await PoolClient.open(daemon);
+    const threadId = await a.startThread();
+    await a.request('thread/compact/start', { threadId });
+    await daemon.stop();
+});
