@@ -129,6 +129,7 @@ test('while its resume waits for room its worker is cleaned, not given on as it 
     const waiting = b.request('thread/start');
     await daemon.untilStatus((s) => s.queue.length === 1, 'b waits');
     await a.close();
+    await daemon.untilStatus((s) => !s.clients.some((c) => c.name === 'a'), 'a is gone');
     worker.handlers.delete('thread/list');
     for (const request of worker.received('thread/list')) worker.default(request);
     await Promise.all([...reads, waiting]);
