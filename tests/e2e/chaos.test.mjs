@@ -46,13 +46,40 @@ function liveTurn(worker, threadId, rng) {
         later(rng.below(60), () => agent.complete());
     }
     later(rng.below(60), () => (rng.chance(0.2) ? turn.fail() : turn.complete()));
+    if (rng.chance(0.1)) pursueGoal(worker, threadId, rng, 1 + rng.below(4));
+}
+
+/** A goal is active and starts a turn after each one that has completed, some times. */
+function pursueGoal(worker, threadId, rng, times) {
+    const goal = (status) => worker.notify('thread/goal/updated', { threadId, turnId: null, goal: { threadId, status } });
+    goal('active');
+    const step = () => {
+        const thread = worker.threads.get(threadId);
+        if (worker.gone || !thread || thread.closing || thread.goal?.status === 'paused') return;
+        if (thread.turn) later(5, step);
+        else if (times-- > 0) later(rng.below(30), () => worker.begin(threadId).complete()) && later(rng.below(40), step);
+        else goal('complete');
+    };
+    step();
 }
 
 function misbehave(host, rng) {
     host.on('turn/start', function start(request) {
-        this.default(request);
-        liveTurn(this, request.params.threadId, rng);
+        const { threadId } = request.params;
+        const begin = () => {
+            if (this.gone) return;
+            this.default(request);
+            liveTurn(this, threadId, rng);
+        };
+        if (rng.chance(0.2)) later(rng.below(20), begin);
+        else begin();
     });
+    for (const method of ['turn/interrupt', 'thread/loaded/list', 'thread/read', 'thread/goal/set', 'thread/fork']) {
+        host.on(method, function slowly(request) {
+            if (rng.chance(0.2)) defaultLater(this, rng.below(20), request);
+            else this.default(request);
+        });
+    }
     host.on('thread/unsubscribe', function unsubscribe(request) {
         if (rng.chance(0.05)) this.refuse(request, -32001, 'Server overloaded; retry later.');
         else if (rng.chance(0.2)) defaultLater(this, rng.below(30), request);
@@ -112,6 +139,8 @@ async function live(daemon, rng, known, number) {
         () => ask('thread/name/set', { threadId: thread(), name: 'n' }),
         () => ask('thread/loaded/list', {}),
         () => ask('thread/compact/start', { threadId: thread() }),
+        () => ask('thread/goal/set', { threadId: thread(), status: rng.pick(['active', 'paused']) }),
+        () => ask('thread/queue/add', { threadId: thread(), input: [] }),
         () => ask('command/exec', { command: ['x'], processId: `p${rng.below(3)}` }),
         () => ask('model/list', {}),
         () => ask('pool/cancel', { id: rng.below(20) }),
@@ -144,7 +173,7 @@ async function everythingAnswered(open) {
 
 test(`whatever ${SESSIONS} clients do, all is answered and nothing is left (seed ${SEED})`, async (t) => {
     const rng = random(SEED);
-    const config = { openLingerMs: 20, interruptTimeoutMs: 2000, drainTimeoutMs: 0 };
+    const config = { openLingerMs: 20, interruptTimeoutMs: 2000, drainTimeoutMs: 0, maxStreamsPerWorker: 60 };
     const [daemon, ...workers] = await startPool(t, 3, { config });
     const fds = daemon.fds().length;
     misbehave(daemon.fake, rng);

@@ -279,7 +279,8 @@ test('a client that is no admin is told so', async (t) => {
     await assert.rejects(a.request('config/value/write'), (e) => e.code === -32014 && e.data.reason === 'forbidden' && /adminUids/.test(e.message));
     await assert.rejects(a.request('fs/readFile'), (e) => e.code === -32014 && /denyMethods/.test(e.message));
     await assert.rejects(a.request('model/list'), { code: -32014 });
-    assert.deepEqual(worker.log.map((m) => m.method), ['initialize', 'initialized']);
+    await a.request('thread/list');
+    assert.deepEqual(worker.log.map((m) => m.method), ['initialize', 'initialized', 'thread/list']);
 });
 
 test('a new thread goes to the idle worker with the fewest subscribed threads', async (t) => {
