@@ -29,6 +29,7 @@ static void init_lists(struct client *c)
     list_init(&c->in_clients);
     list_init(&c->in_dirty);
     list_init(&c->in_doomed);
+    list_init(&c->in_resumed);
     list_init(&c->in_stuck);
     list_init(&c->requests);
     list_init(&c->leases);
@@ -83,6 +84,7 @@ void client_free(struct client *c)
     list_remove(&c->in_clients);
     list_remove(&c->in_dirty);
     list_remove(&c->in_doomed);
+    list_remove(&c->in_resumed);
     list_remove(&c->in_stuck);
     s->n_clients--;
     c->fd = cp_close(c->fd);
@@ -174,7 +176,8 @@ void client_resume(struct client *c, unsigned why)
         hangup_unwatch(&c->server->hangup, c->fd);
         ev_io_start(c->server->loop, &c->readable);
         /* Whole lines may have been left in the buffer. */
-        ev_feed_event(c->server->loop, &c->readable, EV_CUSTOM);
+        if (list_empty(&c->in_resumed))
+            list_append(&c->server->resumed, &c->in_resumed);
     }
 }
 
@@ -265,19 +268,22 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
     struct client *c = container_of(w, struct client, readable);
     (void)loop;
+    (void)revents;
     if (c->closing) {
         discard_input(c);
         return;
     }
-    if (revents & EV_READ) {
-        int r = linebuf_read(&c->in, c->fd);
-        if (r == LINEBUF_EOF)
-            client_doom(c, "disconnected");
-        else if (r < 0)
-            client_doom(c, strerror(-r));
-        if (c->doomed)
-            return;
-    }
+    int r = linebuf_read(&c->in, c->fd);
+    if (r == LINEBUF_EOF)
+        client_doom(c, "disconnected");
+    else if (r < 0)
+        client_doom(c, strerror(-r));
+    take_lines(c);
+}
+
+void client_take_rest(struct client *c)
+{
+    list_remove(&c->in_resumed);
     take_lines(c);
 }
 

@@ -23,6 +23,7 @@ struct client {
     struct list in_clients;
     struct list in_dirty;
     struct list in_doomed;
+    struct list in_resumed;
     unsigned id;
     int fd;
     uid_t uid;
@@ -88,6 +89,9 @@ void client_unhold(struct client *c, size_t bytes);
  * read from while they are many. */
 void client_add_unsent(struct client *c, size_t bytes);
 void client_drop_unsent(struct client *c, size_t bytes);
+
+/* Hands on the lines that it had sent when it was paused. Called before the loop sleeps. */
+void client_take_rest(struct client *c);
 
 /* Has so much output waiting that nobody may produce more for it. */
 bool client_backlogged(const struct client *c);

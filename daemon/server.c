@@ -54,7 +54,7 @@ static void tell_status(struct server *s)
                   s->start_failure ? "; " : "", s->start_failure ? s->start_failure : "");
 }
 
-/* Clients that are gone, and output that waits: until there is neither. Nothing is freed and
+/* Clients that are gone, and output that waits, until there is neither. Nothing is freed and
  * nothing is written deeper down, so that no caller loses what it holds. */
 static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
 {
@@ -74,7 +74,11 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
             worker_flush(worker);
         while ((c = list_first(&s->dirty_clients, struct client, in_dirty)))
             client_flush(c);
-    } while (!list_empty(&s->doomed));
+        /* What is written makes room for more to be read. */
+        while ((c = list_first(&s->resumed, struct client, in_resumed)))
+            client_take_rest(c);
+    } while (!list_empty(&s->doomed) || !list_empty(&s->dirty_workers) ||
+             !list_empty(&s->dirty_clients));
     tell_status(s);
 }
 
@@ -298,6 +302,7 @@ static void init_lists(struct server *s)
     list_init(&s->clients);
     list_init(&s->doomed);
     list_init(&s->dirty_clients);
+    list_init(&s->resumed);
     list_init(&s->dirty_workers);
     list_init(&s->unready);
     list_init(&s->retrying);

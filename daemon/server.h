@@ -44,6 +44,7 @@ struct server {
     size_t n_clients;
     unsigned last_client_id;
     struct list doomed;        /* clients that are gone, cleaned up before the loop sleeps */
+    struct list resumed;       /* clients with lines that were left unread */
     struct list dirty_clients; /* with output to write before the loop sleeps */
     struct list dirty_workers;
 

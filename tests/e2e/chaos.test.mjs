@@ -56,9 +56,15 @@ function pursueGoal(worker, threadId, rng, times) {
     const step = () => {
         const thread = worker.threads.get(threadId);
         if (worker.gone || !thread || thread.closing || thread.goal?.status === 'paused') return;
-        if (thread.turn) later(5, step);
-        else if (times-- > 0) later(rng.below(30), () => worker.begin(threadId).complete()) && later(rng.below(40), step);
-        else goal('complete');
+        if (!thread.turn && times-- <= 0) {
+            goal('complete');
+            return;
+        }
+        if (!thread.turn) {
+            const turn = worker.begin(threadId);
+            later(rng.below(30), () => turn.complete());
+        }
+        later(5 + rng.below(40), step);
     };
     step();
 }

@@ -154,6 +154,21 @@ test('a worker that does not read stops the client that floods it, and loses not
     await flood.client.close();
 });
 
+test('what a client sent behind a request that its worker takes slowly is answered at once', async (t) => {
+    const [daemon, worker] = await startPool(t);
+    const client = await PoolClient.open(daemon);
+    worker.order({ pause: true });
+    worker.order({ report: 1 });
+    await worker.expect('pending');
+    // More than the pipe holds: the client is stopped, and let go on before the daemon sleeps.
+    const read = JSON.stringify({ id: 'big', method: 'thread/list', params: { x: 'x'.repeat(1.1 * MB) } });
+    client.socket.write(`${read}\n${JSON.stringify({ id: 'ping', method: 'pool/ping' })}\n`);
+    const answer = await client.nextAnswer();
+    assert.equal(answer.id, 'ping');
+    worker.order({ resume: true });
+    assert.equal((await client.nextAnswer()).id, 'big');
+});
+
 test('a line of 30 MB passes both ways as it is', async (t) => {
     const [daemon, worker] = await startPool(t);
     const client = await PoolClient.open(daemon);

@@ -16,9 +16,10 @@ for (const [what, occupy] of [
     ['a thread was opened and nothing runs', (c) => c.startThread()],
     ['a worker is held by pool/acquire', (c) => c.request('pool/acquire')],
     ['a worker is pinned', (c) => c.request('fs/watch', { path: '/x', watchId: 'w' })],
+    ['a turn was promised that has not come', async (c) => c.request('thread/compact/start', { threadId: await c.startThread() })],
 ]) {
     test(`it does not wait where ${what}`, async (t) => {
-        const [daemon] = await startPool(t, 1, { config: NEVER });
+        const [daemon] = await startPool(t, 1, { config: { ...NEVER, openLingerMs: 50 } });
         const client = await PoolClient.open(daemon);
         await occupy(client);
         await daemon.stop();
