@@ -160,6 +160,16 @@ void asks_forget_answered(struct worker *w)
     }
 }
 
+/* An interrupt ends a tool call without a word; the others are resolved in a moment. */
+void asks_turn_over(struct worker *w, const char *thread_id)
+{
+    list_for_each_safe (it, &w->asks) {
+        struct ask *a = list_entry(it, struct ask, in_worker);
+        if (!a->resolves && strcmp(a->thread_id, thread_id) == 0)
+            ask_free(a);
+    }
+}
+
 void asks_forget_client(struct client *c)
 {
     list_for_each_safe (it, &c->asks)

@@ -22,6 +22,7 @@ void asks_resolved(struct worker *w, struct client *c, const struct envelope *e,
 size_t asks_open(const struct worker *w);
 
 /* Nobody waits for these any more. */
+void asks_turn_over(struct worker *w, const char *thread_id);
 void asks_forget_answered(struct worker *w);
 void asks_forget_client(struct client *c);
 /* The worker is gone: its clients are told that theirs are resolved. */

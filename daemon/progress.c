@@ -1,5 +1,6 @@
 #include "daemon/progress.h"
 
+#include "daemon/asks.h"
 #include "daemon/client.h"
 #include "daemon/crew.h"
 #include "daemon/evict.h"
@@ -53,6 +54,8 @@ static void on_turn_completed(struct thread *t, const struct envelope *e)
 {
     if (t->running)
         t->running--;
+    if (!t->running)
+        asks_turn_over(t->owner, t->id);
     t->turn_open = t->running > 0;
     /* The status comes first, so this says nothing new, unless a Codex tells turns alone. */
     if (!t->running)

@@ -290,6 +290,23 @@ test('turnStallTimeoutMs interrupts a silent turn, but not one that waits for an
     assert.equal((await a.turnCompleted(threadId)).params.turn.status, 'interrupted');
 });
 
+test('a tool call that ends with its turn, unanswered, is nothing that a later turn waits for', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { turnStallTimeoutMs: 60 } });
+    const a = await PoolClient.open(daemon);
+    const threadId = await a.startThread();
+    worker.on('turn/start', (request) => {
+        worker.default(request);
+        worker.ask('item/tool/call', { threadId, turnId: 'x', callId: 'y' });
+    });
+    await a.startTurn(threadId);
+    await a.next('item/tool/call');
+    worker.handlers.delete('turn/start');
+    await a.request('turn/interrupt', { threadId, turnId: '' });
+    await a.turnCompleted(threadId);
+    await a.startTurn(threadId);
+    assert.equal((await a.turnCompleted(threadId)).params.turn.status, 'interrupted', 'as it was silent');
+});
+
 test('a client that has left something on the only worker uses it for its turns, too', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: NEVER });
     const a = await PoolClient.open(daemon);
