@@ -273,7 +273,8 @@ test('maxTurnMs interrupts a turn', async (t) => {
     assert.equal((await a.turnCompleted(threadId)).params.turn.status, 'interrupted');
 });
 
-test('turnStallTimeoutMs interrupts a silent turn, but not one that waits for an answer', async (t) => {
+/** A client whose turn has called a tool of its and then says nothing, beyond the limit for silence. */
+async function silentToolCall(t) {
     const [daemon, worker] = await startPool(t, 1, { config: { turnStallTimeoutMs: 60 } });
     const a = await PoolClient.open(daemon);
     const threadId = await a.startThread();
@@ -282,6 +283,11 @@ test('turnStallTimeoutMs interrupts a silent turn, but not one that waits for an
         worker.ask('item/tool/call', { threadId, turnId: 'x', callId: 'y' });
     });
     await a.startTurn(threadId);
+    return { daemon, worker, a, threadId };
+}
+
+test('turnStallTimeoutMs interrupts a silent turn, but not one that waits for an answer', async (t) => {
+    const { daemon, worker, a, threadId } = await silentToolCall(t);
     const ask = await a.next('item/tool/call');
     // Long past the limit by the daemon's own clock.
     await daemon.untilStatus((st) => st.workers[0].turn.lastEventMs > 300, 'the turn has been silent for long');
@@ -291,14 +297,7 @@ test('turnStallTimeoutMs interrupts a silent turn, but not one that waits for an
 });
 
 test('a tool call that ends with its turn, unanswered, is nothing that a later turn waits for', async (t) => {
-    const [daemon, worker] = await startPool(t, 1, { config: { turnStallTimeoutMs: 60 } });
-    const a = await PoolClient.open(daemon);
-    const threadId = await a.startThread();
-    worker.on('turn/start', (request) => {
-        worker.default(request);
-        worker.ask('item/tool/call', { threadId, turnId: 'x', callId: 'y' });
-    });
-    await a.startTurn(threadId);
+    const { worker, a, threadId } = await silentToolCall(t);
     await a.next('item/tool/call');
     worker.handlers.delete('turn/start');
     await a.request('turn/interrupt', { threadId, turnId: '' });
