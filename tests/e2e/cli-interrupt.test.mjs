@@ -69,6 +69,7 @@ test('a second Ctrl-C leaves at once', async (t) => {
     process.kill('SIGINT');
     assert.equal((await process.end()).code, 130);
     await peer.gone();
+    assert.equal(methods(peer).filter((method) => method === 'turn/interrupt').length, 1);
 });
 
 test('a turn that does not end after Ctrl-C is left', { timeout: 60000 }, async (t) => {

@@ -215,6 +215,20 @@ test('a daemon that refuses the connection says why', async (t) => {
     assert.match(err, /shut down/);
 });
 
+test('a daemon that refuses a request in the middle of it is heard', async (t) => {
+    const daemon = await PlayedDaemon.start(t, {
+        'thread/start': (peer, m) => {
+            peer.socket.pause();
+            peer.result(m, { thread: { id: THREAD } });
+            const error = { code: -32016, message: 'Message too large.' };
+            peer.socket.write(`${JSON.stringify({ id: null, error })}\n`, () => peer.socket.destroy());
+        },
+    });
+    const { code, err } = await run(t, daemon.args('run', '-'), { input: 'x'.repeat(4 << 20) });
+    assert.equal(code, 1);
+    assert.match(err, /Message too large\. \(-32016\)/);
+});
+
 test('a daemon that dies in the middle is gone', async (t) => {
     const { process, peer } = await startRun(t);
     peer.delta('so far');
