@@ -13,8 +13,8 @@ test('pool/acquire with a threadId waits for that thread\'s owner', async (t) =>
     const [daemon] = await startPool(t, 2, { config: NEVER });
     const a = await converse(daemon, 'a');
     const occupier = await PoolClient.open(daemon, { name: 'occupier' });
-    const workers = [(await occupier.request('pool/acquire')).worker, (await occupier.request('pool/acquire')).worker];
-    assert.deepEqual(workers.sort(), [1, 2]);
+    const held = await Promise.all([1, 2].map(() => occupier.request('pool/acquire')));
+    assert.deepEqual(held.map((h) => h.worker).sort(), [1, 2]);
     const acquired = a.client.request('pool/acquire', { threadId: a.threadId });
     const next = await waitInLine(daemon);
     await occupier.close();
@@ -101,17 +101,18 @@ test('a resume that is cancelled sets free what waits behind it', async (t) => {
     await assert.rejects(turn, { message: `thread not found: ${past.threadId}` });
 });
 
-for (const [method, params] of [
-    ['pool/acquire', { timeoutMs: -1 }],
-    ['pool/acquire', { timeoutMs: '5' }],
-    ['pool/acquire', { threadId: 5 }],
-    ['pool/subscribe', { events: ['nothing'] }],
-    ['pool/subscribe', {}],
+for (const [method, params, named] of [
+    ['pool/acquire', { timeoutMs: -1 }, 'timeoutMs'],
+    ['pool/acquire', { timeoutMs: '5' }, 'timeoutMs'],
+    ['pool/acquire', { threadId: 5 }, 'threadId'],
+    ['pool/subscribe', { events: ['nothing'] }, 'events'],
+    ['pool/subscribe', {}, 'events'],
 ]) {
-    test(`${method} ${JSON.stringify(params)} is refused with the reason`, async (t) => {
+    test(`${method} ${JSON.stringify(params)} is refused, and the message names what is wrong`, async (t) => {
         const [daemon] = await startPool(t);
         const a = await PoolClient.open(daemon);
-        await assert.rejects(a.request(method, params), (e) => [-32600, -32602].includes(e.code) && e.message.length > 10);
+        await assert.rejects(a.request(method, params), (e) => [-32600, -32602].includes(e.code) &&
+            e.message.includes(named));
         await a.request('pool/ping');
         assert.equal((await daemon.status()).workers[0].state, 'idle');
     });

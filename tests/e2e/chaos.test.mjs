@@ -11,6 +11,9 @@ const SEED = Number(process.env.CHAOS_SEED ?? 1);
 const SESSIONS = Number(process.env.CHAOS_SESSIONS ?? 150);
 const AT_ONCE = 12;
 
+const APPROVAL = 'item/commandExecution/requestApproval';
+const SLOW = ['turn/interrupt', 'thread/loaded/list', 'thread/read', 'thread/goal/set', 'thread/fork'];
+
 /** Numbers that are the same for the same seed (mulberry32). */
 function random(seed) {
     let a = seed >>> 0;
@@ -38,7 +41,7 @@ function liveTurn(worker, threadId, rng) {
     const turn = thread?.turn;
     if (!turn) return;
     turn.delta('x'.repeat(rng.below(2000)));
-    if (rng.chance(0.2)) worker.ask('item/commandExecution/requestApproval', { threadId, turnId: turn.id, itemId: 'i' });
+    if (rng.chance(0.2)) worker.ask(APPROVAL, { threadId, turnId: turn.id, itemId: 'i' });
     if (rng.chance(0.15)) {
         const child = `${threadId}.${rng.below(1e9)}`;
         worker.load(child);
@@ -51,7 +54,9 @@ function liveTurn(worker, threadId, rng) {
 
 /** A goal is active and starts a turn after each one that has completed, some times. */
 function pursueGoal(worker, threadId, rng, times) {
-    const goal = (status) => worker.notify('thread/goal/updated', { threadId, turnId: null, goal: { threadId, status } });
+    const goal = (status) => worker.notify('thread/goal/updated', {
+        threadId, turnId: null, goal: { threadId, status },
+    });
     goal('active');
     const step = () => {
         const thread = worker.threads.get(threadId);
@@ -80,7 +85,7 @@ function misbehave(host, rng) {
         if (rng.chance(0.2)) later(rng.below(20), begin);
         else begin();
     });
-    for (const method of ['turn/interrupt', 'thread/loaded/list', 'thread/read', 'thread/goal/set', 'thread/fork']) {
+    for (const method of SLOW) {
         host.on(method, function slowly(request) {
             if (rng.chance(0.2)) defaultLater(this, rng.below(20), request);
             else this.default(request);
@@ -92,7 +97,7 @@ function misbehave(host, rng) {
         else this.default(request);
     });
     host.on('thread/resume', function resume(request) {
-        if (rng.chance(0.1)) this.refuse(request, -32600, `thread ${request.params.threadId} is closing; retry`);
+        if (rng.chance(0.1)) this.refuse(request, -32600, 'thread is closing; retry');
         else if (rng.chance(0.2)) defaultLater(this, rng.below(20), request);
         else this.default(request);
     });
@@ -119,7 +124,7 @@ async function live(daemon, rng, known, number) {
     const client = await PoolClient.open(daemon, { name: `c${number}` });
     const own = [];
     const open = [];
-    client.onRequest('item/commandExecution/requestApproval', () => (rng.chance(0.7) ? { decision: 'accept' } : new Promise(() => {})));
+    client.onRequest(APPROVAL, () => (rng.chance(0.7) ? { decision: 'accept' } : new Promise(() => {})));
     const thread = () => (own.length && rng.chance(0.7) ? rng.pick(own) : rng.pick(known) ?? 'none');
     const ask = (method, params) => {
         const answer = client.request(method, params);
@@ -155,7 +160,8 @@ async function live(daemon, rng, known, number) {
     if (rng.chance(0.03)) ask('fs/watch', { path: '/x', watchId: 'w' });
     for (let i = rng.below(10); i >= 0; i--) {
         const answered = rng.pick(acts)();
-        if (rng.chance(0.6)) await Promise.race([answered, new Promise((resolve) => later(rng.below(80), resolve))]);
+        const aWhile = new Promise((resolve) => later(rng.below(80), resolve));
+        if (rng.chance(0.6)) await Promise.race([answered, aWhile]);
     }
     if (rng.chance(0.4)) {
         await client.request('pool/release');

@@ -18,7 +18,9 @@ async function stored(daemon) {
 }
 
 /** Answers an unsubscribe without unloading: the test does that. */
-const keepLoaded = (worker) => worker.on('thread/unsubscribe', (r) => worker.reply(r, { status: 'unsubscribed' }));
+const keepLoaded = (worker) => worker.on('thread/unsubscribe', (r) => {
+    worker.reply(r, { status: 'unsubscribed' });
+});
 
 test('from the moment that a resume is sent its worker is the owner', async (t) => {
     const [daemon, ...workers] = await startPool(t, 2, { config: SOON });
@@ -63,7 +65,8 @@ test('a refused rejoin leaves the thread with its subscriber', async (t) => {
     await a.startTurn(threadId);
     await a.next('turn/started');
     assert.equal(b.has('turn/started'), false);
-    await assert.rejects(b.request('turn/interrupt', { threadId, turnId: '' }), { message: `thread not found: ${threadId}` });
+    const stranger = b.request('turn/interrupt', { threadId, turnId: '' });
+    await assert.rejects(stranger, { message: `thread not found: ${threadId}` });
 });
 
 test('a resume right after the thread\'s client has left waits for the unload', async (t) => {
@@ -98,14 +101,14 @@ test('a client that leaves in its turn while another waits to resume the thread'
 test('ten clients that resume one thread at once have it one after the other', async (t) => {
     const [daemon] = await startPool(t, 3, { config: SOON });
     const threadId = await stored(daemon);
-    const clients = await Promise.all(Array.from({ length: 10 }, (_, i) => PoolClient.open(daemon, { name: `c${i}` })));
+    const clients = await Promise.all(Array.from({ length: 10 }, () => PoolClient.open(daemon)));
     await Promise.all(clients.map((client) => client.resumeThread(threadId)));
     const lists = await Promise.all(clients.map((client) => client.request('thread/loaded/list')));
     assert.equal(lists.filter(({ data }) => data.includes(threadId)).length, 1, 'one has it');
     assert.equal([...daemon.fake.workers].filter((w) => w.threads.has(threadId)).length, 1);
 });
 
-test('a worker that dies while a thread is unloaded for a resume: the resume goes to the next worker', async (t) => {
+test('a resume whose worker dies while it unloads the thread goes to the next worker', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: SOON });
     const { client, threadId } = await converse(daemon);
     keepLoaded(worker);
@@ -128,7 +131,7 @@ test('a thread that does not close for a resume ends with its worker, and the re
     assert.equal(daemon.fake.workers.length, 2);
 });
 
-test('unsubscribed in its own turn, a thread is its client\'s until it closes, then the next is served', async (t) => {
+test('unsubscribed in its turn, a thread is its client\'s until it closes', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: NEVER });
     const { client, threadId, turn } = await runTurn(daemon);
     const next = await waitInLine(daemon);
@@ -215,7 +218,7 @@ test('what is sent in one write with a resume that has to be tried again goes be
     const threadId = await stored(daemon);
     let refusals = 0;
     worker.on('thread/resume', (r) => {
-        if (++refusals < 3) worker.refuse(r, -32600, `thread ${threadId} is closing; retry thread/resume after the thread is closed`);
+        if (++refusals < 3) worker.refuse(r, -32600, `thread ${threadId} is closing; retry`);
         else worker.default(r);
     });
     const a = await PoolClient.open(daemon, { name: 'a' });
@@ -227,13 +230,14 @@ test('what is sent in one write with a resume that has to be tried again goes be
 test('a client that leaves while its resume waits to be tried again leaves nothing behind', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: SOON });
     const threadId = await stored(daemon);
-    worker.on('thread/resume', (r) => worker.refuse(r, -32600, `thread ${threadId} already has an active writer`));
+    worker.on('thread/resume', (r) => worker.refuse(r, -32600, 'thread already has an active writer'));
     const a = await PoolClient.open(daemon, { name: 'a' });
     a.request('thread/resume', { threadId });
     await worker.expect('thread/resume');
     await worker.expect('thread/resume');
     await a.close();
-    await daemon.untilStatus((s) => s.workers[0].state === 'idle' && s.workers[0].threads === 0, 'all is quiet');
+    const quiet = ({ state, threads }) => state === 'idle' && threads === 0;
+    await daemon.untilStatus((s) => quiet(s.workers[0]), 'all is quiet');
     worker.handlers.clear();
     const b = await PoolClient.open(daemon, { name: 'b' });
     assert.equal(await b.resumeThread(threadId), threadId);

@@ -7,6 +7,7 @@ import { converse, runTurn, settled, waitInLine } from '../lib/scenes.mjs';
 
 // Turns that still run when a test is over are not waited for.
 const NEVER = { openLingerMs: 600000, drainTimeoutMs: 0 };
+const APPROVAL = 'item/commandExecution/requestApproval';
 
 /** A sub-agent appears as it does in Codex: by the status of a thread not seen before. */
 async function spawnAgent(scene, id = 'child') {
@@ -32,8 +33,8 @@ test('its events and its approvals go to its parent\'s client', async (t) => {
     const child = await spawnAgent(scene);
     child.delta('from the child');
     await scene.client.next('item/agentMessage/delta', (p) => p.threadId === 'child');
-    const answered = scene.worker.ask('item/commandExecution/requestApproval', { threadId: 'child', turnId: child.id });
-    const ask = await scene.client.next('item/commandExecution/requestApproval');
+    const answered = scene.worker.ask(APPROVAL, { threadId: 'child', turnId: child.id });
+    const ask = await scene.client.next(APPROVAL);
     scene.client.send({ id: ask.id, result: { decision: 'accept' } });
     assert.deepEqual((await answered).result, { decision: 'accept' });
     await settled(other.client);
@@ -45,8 +46,10 @@ test('its parent\'s client may interrupt it, nobody else', async (t) => {
     const scene = await runTurn(daemon);
     await spawnAgent(scene);
     const stranger = await PoolClient.open(daemon, { name: 'stranger' });
-    await assert.rejects(stranger.request('turn/interrupt', { threadId: 'child', turnId: '' }), { code: -32600, message: 'thread not found: child' });
-    await scene.client.request('turn/interrupt', { threadId: 'child', turnId: '' });
+    const interrupt = { threadId: 'child', turnId: '' };
+    const strange = stranger.request('turn/interrupt', interrupt);
+    await assert.rejects(strange, { message: 'thread not found: child' });
+    await scene.client.request('turn/interrupt', interrupt);
     assert.equal((await scene.client.turnCompleted('child')).params.turn.status, 'interrupted');
     assert.ok(worker.turn(scene.threadId), 'the parent\'s turn goes on');
 });
@@ -56,11 +59,12 @@ test('thread/loaded/list has it for its parent\'s client only', async (t) => {
     const scene = await runTurn(daemon);
     await spawnAgent(scene);
     const other = await PoolClient.open(daemon, { name: 'b' });
-    assert.deepEqual((await scene.client.request('thread/loaded/list')).data.sort(), [scene.threadId, 'child'].sort());
+    const { data } = await scene.client.request('thread/loaded/list');
+    assert.deepEqual(data.sort(), [scene.threadId, 'child'].sort());
     assert.deepEqual((await other.request('thread/loaded/list')).data, []);
 });
 
-test('one that has ended says what it still says to its parent\'s client, whoever has the worker now', async (t) => {
+test('what an ended one still says goes to its parent\'s client, whoever has the worker', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: NEVER });
     const scene = await withIdleAgent(daemon);
     const other = await runTurn(daemon, 'b');
@@ -136,6 +140,6 @@ test('a thread opened by somebody else on the worker is no sub-agent', async (t)
     await resumed;
     assert.deepEqual((await c.client.request('thread/loaded/list')).data, [c.threadId]);
     assert.equal(c.client.notifications.some((m) => m.params.threadId === a.threadId), false);
-    assert.ok(b.has('thread/status/changed', (p) => p.threadId === a.threadId), 'also what came before the answer');
+    assert.ok(b.has('thread/status/changed', (p) => p.threadId === a.threadId), 'before the answer, too');
     assert.equal(worker.received('turn/interrupt', (p) => p.threadId === c.threadId).length, 0);
 });
