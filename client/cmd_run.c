@@ -316,7 +316,7 @@ static int loop(struct run *r)
 static int finish(struct run *r, int code)
 {
     turn_view_clear(&r->view);
-    if (!r->view.json && turn_view_end(&r->view) < 0)
+    if (turn_view_end(&r->view) < 0)
         return session_no_memory();
     bool written = r->leaves || session_drain(&r->session, &r->view.out);
     if (r->view.err_terminal && r->thread && r->step >= STEP_TURN)

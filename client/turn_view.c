@@ -133,7 +133,7 @@ void turn_view_settle(struct turn_view *v)
     turn_view_clear(v);
     if (!v->on_terminal || !v->err_terminal)
         return;
-    if (!v->json && turn_view_end(v) < 0)
+    if (turn_view_end(v) < 0)
         return;
     while (outbuf_len(&v->out.pending)) {
         struct pollfd p = {v->out.fd, POLLOUT, 0};

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { open } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { cli, run, shell } from '../lib/cli.mjs';
@@ -103,6 +103,22 @@ test('works between pipes as between sockets', async (t) => {
     const { socket } = await daemon.peer();
     socket.pipe(socket); // an echo
     assert.equal((await process.end()).out.trim(), '30000000');
+});
+
+test('a pipe that is full stops the daemon, and nothing else', async (t) => {
+    const daemon = await PlayedDaemon.start(t, null);
+    const gate = join(daemon.directory, 'gate');
+    const script = 'mkfifo "$F"; "$CODEX_POOL" --socket "$S" app-server | { read -r _ <"$F"; wc -c; }';
+    const process = shell(t, script, { env: { S: daemon.socket, F: gate } });
+    const { socket } = await daemon.peer();
+    const atDaemon = collect(socket);
+    const { written } = await fill(socket);
+    process.write('still heard\n');
+    await until(() => atDaemon.length() === 12, 'the client is heard');
+    await writeFile(gate, 'go\n');
+    process.child.stdin.end();
+    socket.end();
+    assert.equal((await process.end()).out.trim(), String(written));
 });
 
 test('takes a file for standard input', async (t) => {

@@ -182,6 +182,21 @@ test('questions come one after the other, and what is typed before one is not it
     terminal.write('n\n');
     assert.equal((await peer.answer('b')).result.decision, 'decline');
     peer.complete();
+    assert.equal((await terminal.end()).out.split('allow it?').length - 1, 2, 'each is asked once');
+});
+
+test('half an answer to one question is no part of the next', async (t) => {
+    const { terminal, peer } = await running(t);
+    ask(peer, 1, { command: 'first' });
+    await terminal.shows('[y/N] ');
+    ask(peer, 2, { command: 'second' });
+    terminal.write(`y${CTRL_D}`); // read without the end of its line
+    await terminal.shows('[y/N] y');
+    peer.notify('serverRequest/resolved', { threadId: THREAD, requestId: 1 });
+    await terminal.shows(/second[^]*\[y\/N\] /);
+    terminal.write('\n');
+    assert.deepEqual((await peer.answer(2)).result, { decision: 'decline' });
+    peer.complete();
     await terminal.end();
 });
 
@@ -235,7 +250,7 @@ test('asks with standard output elsewhere, and not with standard input elsewhere
     ask(other.peer, 0);
     assert.equal((await other.peer.answer(0)).result.decision, 'decline');
     other.peer.complete();
-    await other.terminal.end();
+    assert.ok(!(await other.terminal.end()).out.includes('[y/N]'));
 });
 
 for (const [approve, decision] of [['never', 'decline'], ['always', 'accept']]) {

@@ -29,12 +29,23 @@ export class Process {
             code, signal, out: this.out, err: this.err,
         }));
         t.after(async () => {
-            this.child.kill('SIGKILL');
+            this.#end(options.detached);
             this.child.stdout?.destroy();
             this.child.stderr?.destroy();
             await this.done;
         });
         if (options.input !== undefined) this.child.stdin.end(options.input);
+    }
+
+    /** With all that it has started, where it leads a group. */
+    #end(group) {
+        if (!group) {
+            this.child.kill('SIGKILL');
+            return;
+        }
+        try {
+            process.kill(-this.pid, 'SIGKILL');
+        } catch { /* gone already */ }
     }
 
     /** Starts to read standard output. */
@@ -74,7 +85,8 @@ export function run(t, args, options) {
 
 /** A shell command; CODEX_POOL is in its environment. */
 export function shell(t, script, options = {}) {
-    return new Process(t, '/bin/bash', ['-c', script], { ...options, env: { ...options.env, CODEX_POOL } });
+    const env = { ...options.env, CODEX_POOL };
+    return new Process(t, '/bin/bash', ['-c', script], { ...options, env, detached: true });
 }
 
 /**
@@ -82,7 +94,8 @@ export function shell(t, script, options = {}) {
  * `redirect` is shell syntax (such as `>file`) for what is not to be on the terminal.
  */
 export function onTerminal(t, args, { redirect = '', ...options } = {}) {
-    const command = `${[CODEX_POOL, ...args].map(quote).join(' ')} ${redirect}`;
+    // exec: a shell that waited would take Ctrl-C as well, and its own end would be what is seen.
+    const command = `exec ${[CODEX_POOL, ...args].map(quote).join(' ')} ${redirect}`;
     return new Process(t, 'script', ['-qec', command, '/dev/null'], options);
 }
 
