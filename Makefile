@@ -30,7 +30,7 @@ DAEMON_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard daemon/*.c)))
 CLIENT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard client/*.c)))
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/unit/*.c)))
 # What the unit tests take from the daemon: the parts that know no loop and no process.
-UNIT_DAEMON_OBJ := $(patsubst %,$(BUILD)/obj/daemon/%.o,config config_print log queue thread)
+UNIT_DAEMON_OBJ := $(patsubst %,$(BUILD)/obj/daemon/%.o,config config_print log queue thread policy settings)
 OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ)
 
 C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch])

@@ -143,13 +143,14 @@ static void on_verified(struct worker *w, const struct envelope *answer, void *a
     /* A Codex that cannot say what it has loaded is taken at the word of its notifications. */
     if (answer->result.p)
         json_each(json_get(answer->result, "data"), check_loaded, &l);
-    if (!l.foreign && evict_done(w) && !w->lease.unanswered)
+    if (!l.foreign && evict_done(w) && !w->lease.unanswered && !w->incoming)
         pool_free_worker(w);
 }
 
 void abort_check(struct worker *w)
 {
-    if (w->state != WORKER_ABORTING || w->lease.unanswered || !evict_done(w) || w->verifying)
+    if (w->state != WORKER_ABORTING || w->lease.unanswered || w->incoming || !evict_done(w) ||
+        w->verifying)
         return;
     w->verifying = true;
     worker_ask(w, "thread/loaded/list", NULL, on_verified, NULL);

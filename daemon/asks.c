@@ -1,6 +1,7 @@
 #include "daemon/asks.h"
 
 #include "daemon/request.h"
+#include "daemon/stay.h"
 #include "proto/json.h"
 #include "proto/rpc.h"
 
@@ -104,6 +105,23 @@ void asks_from_worker(struct worker *w, const struct envelope *e, struct slice l
                         (struct slice){id, (size_t)n});
 }
 
+/* Codex remembers it until the thread is unloaded, and would ask again elsewhere (measured on
+ * 0.169: acceptForSession and the scope "session"; a plain accept, and one that amends the rules,
+ * which are a file, leave nothing). */
+static bool remembered(struct slice result)
+{
+    static const char *const leave_nothing[] = {"accept", "decline", "cancel"};
+    struct slice decision = json_get(result, "decision");
+    if (slice_is(json_get_text(result, "scope"), "session"))
+        return true;
+    if (!decision.n || json_get(decision, "acceptWithExecpolicyAmendment").n)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(leave_nothing); i++)
+        if (slice_is(json_text(decision), leave_nothing[i]))
+            return false;
+    return true;
+}
+
 void asks_answer(struct client *c, const struct envelope *e, struct slice line)
 {
     char digits[24] = {0}, *end;
@@ -117,6 +135,9 @@ void asks_answer(struct client *c, const struct envelope *e, struct slice line)
             continue;
         worker_send_spliced(a->worker, line, (size_t)(e->id.p - line.p), e->id.n,
                             slice_str(a->raw_id));
+        struct thread *t = threads_find(&c->server->threads, slice_str(a->thread_id));
+        if (t && e->result.p && remembered(e->result))
+            t->keeps |= 1U << STAY_APPROVALS;
         a->answered = true;
         if (!a->resolves)
             ask_free(a);
@@ -149,6 +170,14 @@ size_t asks_open(const struct worker *w)
     list_for_each (it, &w->asks)
         n += !list_entry(it, struct ask, in_worker)->answered;
     return n;
+}
+
+bool asks_of_thread(const struct worker *w, const char *thread_id)
+{
+    list_for_each (it, &w->asks)
+        if (strcmp(list_entry(it, struct ask, in_worker)->thread_id, thread_id) == 0)
+            return true;
+    return false;
 }
 
 void asks_forget_answered(struct worker *w)

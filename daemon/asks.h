@@ -21,6 +21,9 @@ void asks_resolved(struct worker *w, struct client *c, const struct envelope *e,
 /* How many of a worker's requests have not been answered. */
 size_t asks_open(const struct worker *w);
 
+/* One of them is about this thread. */
+bool asks_of_thread(const struct worker *w, const char *thread_id);
+
 /* Nobody waits for these any more. */
 void asks_turn_over(struct worker *w, const char *thread_id);
 void asks_forget_answered(struct worker *w);

@@ -44,7 +44,7 @@ struct client {
     bool initialized;
     char *name; /* of its clientInfo; NULL before initialize */
     strings opted_out;
-    bool wants_queue_events;
+    bool wants_queue_events, wants_moves;
 
     struct list requests; /* all that are not answered */
     struct list leases;   /* workers it holds */

@@ -134,6 +134,7 @@ static bool set_defaults(struct config *c)
         *number_at(c, i) = numbers[i].otherwise;
     c->socket_mode = 0600;
     c->prewarm = true;
+    c->moves = MOVES_AUTO;
     c->log_level = LOG_INFO;
     c->log_format = LOG_TEXT;
     c->codex_command = strdup("codex");
@@ -369,6 +370,25 @@ static bool read_log(struct reader *r, const char *key, const cJSON *v)
     return true;
 }
 
+static const char *const moves_names[] = {
+    [MOVES_AUTO] = "auto", [MOVES_RESUME] = "resume", [MOVES_NEVER] = "never"};
+
+const char *moves_name(enum moves moves)
+{
+    return moves_names[moves];
+}
+
+static bool read_moves(struct reader *r, const char *key, const cJSON *v)
+{
+    for (size_t i = 0; cJSON_IsString(v) && i < ARRAY_LEN(moves_names); i++) {
+        if (strcmp(v->valuestring, moves_names[i]) == 0) {
+            r->config->moves = (enum moves)i;
+            return true;
+        }
+    }
+    return fail(r, "%s: must be auto, resume or never", key);
+}
+
 static bool read_key(struct reader *r, const cJSON *v)
 {
     struct config *c = r->config;
@@ -382,6 +402,8 @@ static bool read_key(struct reader *r, const cJSON *v)
         return read_mode(r, key, v);
     if (strcmp(key, "prewarm") == 0)
         return read_bool(r, key, v, &c->prewarm);
+    if (strcmp(key, "moves") == 0)
+        return read_moves(r, key, v);
     if (strcmp(key, "codex") == 0)
         return read_codex(r, key, v);
     if (strcmp(key, "clientInfo") == 0)

@@ -11,6 +11,14 @@
 typedef char **strings;
 void strings_free(strings list);
 
+/* When a thread may move to another worker than its owner. */
+enum moves {
+    MOVES_AUTO,   /* for whatever waits for the owner */
+    MOVES_RESUME, /* for thread/resume alone */
+    MOVES_NEVER,
+};
+const char *moves_name(enum moves moves);
+
 struct config {
     char *file;   /* where it came from; NULL for defaults only */
     char *socket; /* path; never NULL after config_load */
@@ -23,6 +31,7 @@ struct config {
     int64_t client_stall_timeout_ms;
     int64_t max_streams_per_worker, max_worker_rss_bytes, max_worker_age_ms;
     int64_t max_turn_ms, turn_stall_timeout_ms;
+    enum moves moves;
     char *codex_command, *codex_cwd; /* cwd NULL: the daemon's */
     strings codex_args, codex_env;   /* env: NAME=value, added to the daemon's own */
     cJSON *client_info;

@@ -52,6 +52,7 @@ char *config_print(const struct config *c)
     cJSON_AddBoolToObject(root, "prewarm", c->prewarm);
     for (size_t i = 0; (key = config_number(c, i, &value)); i++)
         cJSON_AddNumberToObject(root, key, (double)value);
+    cJSON_AddStringToObject(root, "moves", moves_name(c->moves));
     cJSON_AddItemToObject(root, "codex", print_codex(c));
     cJSON_AddItemToObject(root, "clientInfo", cJSON_Duplicate(c->client_info, true));
     cJSON_AddItemToObject(root, "allowUids", print_ids(c->allow_uids));

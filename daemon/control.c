@@ -90,7 +90,7 @@ static void on_cancel(struct client *c, struct slice line, const struct envelope
 }
 
 struct events {
-    bool queue, unknown;
+    bool queue, moves, unknown;
 };
 
 static void read_event(struct slice element, void *arg)
@@ -98,6 +98,8 @@ static void read_event(struct slice element, void *arg)
     struct events *events = arg;
     if (slice_is(json_text(element), "queue"))
         events->queue = true;
+    else if (slice_is(json_text(element), "moves"))
+        events->moves = true;
     else
         events->unknown = true;
 }
@@ -110,10 +112,11 @@ static void on_subscribe(struct client *c, struct slice line, const struct envel
     if (list.n)
         json_each(list, read_event, &events);
     if (!list.n || list.p[0] != '[' || events.unknown) {
-        refuse(c, e, RPC_INVALID_PARAMS, "events must be an array of: \"queue\".");
+        refuse(c, e, RPC_INVALID_PARAMS, "events must be an array of: \"queue\", \"moves\".");
         return;
     }
     c->wants_queue_events = events.queue;
+    c->wants_moves = events.moves;
     answer(c, e, NULL);
 }
 
@@ -282,6 +285,25 @@ void control_tell_assigned(struct request *r, struct worker *w, uint64_t waited_
     cJSON_AddNumberToObject(params, "worker", w->id);
     cJSON_AddNumberToObject(params, "waitedMs", (double)waited_ms);
     client_send_take(r->client, rpc_notification("pool/assigned", params));
+}
+
+void control_tell_moved(const struct thread *t, const struct worker *from, const struct worker *to,
+                        uint64_t ms)
+{
+    const struct client *holder = to->lease.holder, *subscriber = t->subscriber;
+    list_for_each (it, &to->server->clients) {
+        struct client *c = list_entry(it, struct client, in_clients);
+        bool concerned = c == holder || c == subscriber;
+        bool users = c->admin || (holder && holder->uid == c->uid);
+        if (c->doomed || !((c->wants_queue_events && concerned) || (c->wants_moves && users)))
+            continue;
+        cJSON *params = cJSON_CreateObject();
+        cJSON_AddStringToObject(params, "threadId", t->id);
+        cJSON_AddNumberToObject(params, "from", from->id);
+        cJSON_AddNumberToObject(params, "to", to->id);
+        cJSON_AddNumberToObject(params, "ms", (double)ms);
+        client_send_take(c, rpc_notification("pool/moved", params));
+    }
 }
 
 static void on_positions(struct ev_loop *loop, ev_timer *timer, int revents)

@@ -23,6 +23,11 @@ void control_answer_acquired(struct request *r, struct worker *w, uint64_t waite
 void control_tell_queued(struct request *r);
 void control_tell_assigned(struct request *r, struct worker *w, uint64_t waited_ms);
 
+/* For clients that subscribe to moves (their user's; an admin's to all), and for the two that it
+ * concerns where they subscribe to queue events. */
+void control_tell_moved(const struct thread *t, const struct worker *from, const struct worker *to,
+                        uint64_t ms);
+
 /* Somebody has left the queue: those behind are told their new places, soon. */
 void control_positions_changed(struct server *s);
 void control_init(struct server *s);

@@ -2,6 +2,7 @@
 
 #include "daemon/children.h"
 #include "daemon/client.h"
+#include "daemon/mobile.h"
 #include "daemon/pool.h"
 #include "daemon/router.h"
 
@@ -32,13 +33,25 @@ static bool in_pool(const struct worker *w)
     return w->id <= (unsigned)w->server->config->pool_size;
 }
 
+/* It waits for no worker in particular, or its thread would move to another. */
+static bool any_would_do(struct server *s, struct waiter *w)
+{
+    struct request *r = container_of(w, struct request, waiter);
+    if (w->lane == &s->queue.any)
+        return true;
+    struct thread *t = r->thread_id ? threads_find(&s->threads, slice_str(r->thread_id)) : NULL;
+    return t && mobile_decide(r, t, NULL, 0) == POLICY_MOVE;
+}
+
 /* Marks as many more as wanted as somebody waits for. */
 static void want_more(struct server *s)
 {
     size_t coming = count_state(s, WORKER_STARTING), needed = list_empty(&s->unready) ? 0 : 1;
-    list_for_each (it, &s->queue.any.waiters)
-        if (++needed >= s->n_workers)
+    list_for_each (it, &s->queue.all) {
+        if (needed >= s->n_workers)
             break;
+        needed += any_would_do(s, list_entry(it, struct waiter, in_all));
+    }
     for (size_t i = 0; i < s->n_workers; i++)
         coming += s->workers[i]->state == WORKER_DOWN && s->workers[i]->wanted;
     for (size_t i = 0; i < s->n_workers && coming < needed; i++) {

@@ -3,7 +3,9 @@
 #include "daemon/abort.h"
 #include "daemon/client.h"
 #include "daemon/crew.h"
+#include "daemon/move.h"
 #include "daemon/ownership.h"
+#include "daemon/pool.h"
 #include "daemon/request.h"
 #include "daemon/router.h"
 #include "proto/json.h"
@@ -88,8 +90,35 @@ void evict_thread(struct thread *t)
         t->evicting = true;
         t->evict_since = now_ms();
     }
+    struct worker *target = move_drop(t);
     start_timer(t->owner);
     ask(t);
+    if (target) {
+        pool_settle(target);
+        abort_check(target);
+    }
+}
+
+void evict_family(struct thread *t)
+{
+    list_for_each (it, &t->owner->threads) {
+        struct thread *each = list_entry(it, struct thread, in_owner);
+        if (each != t && thread_descends(each, t))
+            evict_thread(each);
+    }
+    evict_thread(t);
+}
+
+void evict_loaded(struct thread *t, bool loaded)
+{
+    if (t->evict_asks)
+        t->evict_asks--;
+    if (loaded) {
+        t->evict_closed = false;
+        ask(t);
+    } else if (t->evict_closed) {
+        evict_closed(t);
+    }
 }
 
 void evict_await(struct thread *t)
@@ -117,6 +146,7 @@ static void give_up(struct thread *t)
     worker_ask(w, "thread/backgroundTerminals/clean", thread_params(t), NULL, NULL);
     if (t->unsubscribed)
         ownership_subscribe(t, NULL);
+    w->keeps_threads = true;
     t->evicting = t->unsubscribed = t->turn_open = false;
     t->running = 0;
     t->promised = 0;

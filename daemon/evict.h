@@ -12,6 +12,12 @@ void evict_init(struct worker *w);
 /* Begins, or asks once more. Requests for the thread wait from now on. */
 void evict_thread(struct thread *t);
 
+/* The same with its sub-agents. */
+void evict_family(struct thread *t);
+
+/* A thread/resume that the daemon had sent before it began to evict the thread is answered. */
+void evict_loaded(struct thread *t, bool loaded);
+
 /* A thread of this worker has been closed, or has turned out not to close at all: whoever waited
  * for that goes on. */
 void evict_settled(struct worker *w);

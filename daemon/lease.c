@@ -10,7 +10,7 @@ static bool runs(const struct thread *t)
 
 static bool anything_runs(const struct worker *w)
 {
-    if (w->lease.unanswered)
+    if (w->lease.unanswered || w->incoming)
         return true;
     list_for_each (it, &w->threads)
         if (runs(list_entry(it, struct thread, in_owner)))
@@ -52,6 +52,8 @@ static bool starts_turn(const struct request *r)
 
 bool lease_conflicts(const struct worker *w, const struct thread *t)
 {
+    if (w->incoming && w->incoming != t)
+        return true;
     list_for_each (it, &w->threads) {
         const struct thread *other = list_entry(it, struct thread, in_owner);
         if ((runs(other) || other->promised) && !(t && thread_descends(other, t)))

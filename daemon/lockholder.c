@@ -1,33 +1,19 @@
 #include "daemon/lockholder.h"
 
 #include "daemon/children.h"
+#include "daemon/home.h"
 #include "daemon/worker.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-static const char *worker_env(const struct config *config, const char *name)
-{
-    size_t n = strlen(name);
-    for (size_t i = 0; config->codex_env[i]; i++)
-        if (strncmp(config->codex_env[i], name, n) == 0 && config->codex_env[i][n] == '=')
-            return config->codex_env[i] + n + 1;
-    return getenv(name);
-}
-
 static char *lock_path(const struct config *config, const char *thread_id)
 {
-    const char *codex_home = worker_env(config, "CODEX_HOME");
-    const char *home = worker_env(config, "HOME");
-    bool own = codex_home && *codex_home;
-    char *path = NULL;
-    if ((!own && !home) || strchr(thread_id, '/'))
+    _cleanup_free_ char *name = NULL;
+    if (strchr(thread_id, '/') || asprintf(&name, "thread-writer-locks/%s.lock", thread_id) < 0)
         return NULL;
-    if (asprintf(&path, "%s%s/thread-writer-locks/%s.lock", own ? codex_home : home,
-                 own ? "" : "/.codex", thread_id) < 0)
-        return NULL;
-    return path;
+    return home_path(config, name);
 }
 
 static void read_command(struct lock_holder *holder)

@@ -2,6 +2,7 @@
 
 #include "daemon/asks.h"
 #include "daemon/client.h"
+#include "daemon/move.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
 #include "daemon/request.h"
@@ -47,7 +48,7 @@ static void fail_turn(struct thread *t, const char *message)
     notify(t->subscriber, "turn/completed", completed);
 }
 
-static void close_thread(struct thread *t)
+void loss_close_thread(const struct thread *t)
 {
     cJSON *changed = cJSON_CreateObject();
     cJSON *status = cJSON_CreateObject();
@@ -84,7 +85,7 @@ static void end_threads(struct worker *w)
     struct thread *t;
     while ((t = list_first(&w->threads, struct thread, in_owner))) {
         if (t->subscriber)
-            close_thread(t);
+            loss_close_thread(t);
         ownership_end(t);
     }
 }
@@ -101,6 +102,7 @@ void loss_tell(struct worker *w, const char *how)
     list_splice(&again, &w->preparing);
     list_for_each (it, &again)
         pool_unlease_request(list_entry(it, struct request, node));
+    move_worker_lost(w);
     end_turns(w, text);
     asks_end(w);
     fail_requests(w, text);

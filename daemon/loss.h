@@ -8,4 +8,7 @@
  * requests get workerLost, threads are closed, its lease is over. `how` goes into the messages. */
 void loss_tell(struct worker *w, const char *how);
 
+/* Its client is told that the thread is not loaded any more. */
+void loss_close_thread(const struct thread *t);
+
 #endif

@@ -3,6 +3,7 @@
 #include "daemon/client.h"
 #include "daemon/crew.h"
 #include "daemon/evict.h"
+#include "daemon/move.h"
 #include "daemon/pool.h"
 #include "daemon/request.h"
 #include "daemon/router.h"
@@ -65,9 +66,26 @@ void ownership_not_opened(struct request *r)
         ownership_end(t);
 }
 
+void ownership_move(struct thread *t, struct worker *to)
+{
+    struct worker *from = t->owner;
+    if (from == to)
+        return;
+    closed_add(from->closed, slice_str(t->id));
+    closed_remove(to->closed, slice_str(t->id));
+    list_remove(&t->in_owner);
+    list_append(&to->threads, &t->in_owner);
+    t->owner = to;
+    t->stream = to->streams;
+    t->active = false;
+    t->running = t->commands = 0;
+    t->promised = 0;
+    pool_thread_moved(t, from);
+}
+
 void ownership_end(struct thread *t)
 {
-    struct worker *w = t->owner;
+    struct worker *w = t->owner, *target = move_drop(t);
     struct list blocked;
     _cleanup_free_ char *id = strdup(t->id);
     list_init(&blocked);
@@ -83,6 +101,8 @@ void ownership_end(struct thread *t)
         pool_thread_unowned(w, id);
     router_route_all(&blocked);
     pool_settle(w);
+    if (target)
+        pool_settle(target);
     if (w->state == WORKER_IDLE)
         (void)crew_replace_if_worn(w);
 }

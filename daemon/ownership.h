@@ -12,6 +12,9 @@ struct thread *ownership_begin(struct worker *w, struct slice id);
  * forgotten if it was known from that alone. Harmless for one that was answered. */
 void ownership_not_opened(struct request *r);
 
+/* Another worker has it from now on, or is to load it; who waits for it waits there. */
+void ownership_move(struct thread *t, struct worker *to);
+
 /* Nobody has it loaded any more: what waited for that goes on. Frees the entry. */
 void ownership_end(struct thread *t);
 

@@ -1,11 +1,15 @@
 #include "daemon/pool.h"
 
+#include "daemon/abort.h"
 #include "daemon/asks.h"
 #include "daemon/client.h"
 #include "daemon/control.h"
 #include "daemon/crew.h"
+#include "daemon/evict.h"
 #include "daemon/lease.h"
 #include "daemon/limit.h"
+#include "daemon/mobile.h"
+#include "daemon/move.h"
 #include "daemon/router.h"
 
 #include <assert.h>
@@ -38,12 +42,19 @@ static bool may_wait(const struct client *c)
     return n < limit;
 }
 
-/* One that is gone and about to be cleaned up still waits, but for nothing. */
+static struct thread *thread_of(const struct request *r)
+{
+    return r->thread_id ? threads_find(&r->server->threads, slice_str(r->thread_id)) : NULL;
+}
+
+/* One that is gone and about to be cleaned up still waits, but for nothing; and one whose thread is
+ * on its way waits for that. */
 static bool waiter_may_lease(const struct waiter *w, void *arg)
 {
-    const struct client *c = request_of(w)->client;
+    const struct request *r = request_of(w);
+    const struct thread *t = thread_of(r);
     (void)arg;
-    return !c->doomed && may_lease(c);
+    return !r->client->doomed && !(t && t->move) && may_lease(r->client);
 }
 
 /* The oldest that may have this worker. Those whose thread has found another owner since they
@@ -56,7 +67,7 @@ static struct request *next_for(struct worker *w)
         if (!waiter)
             return NULL;
         struct request *r = request_of(waiter);
-        struct thread *t = r->thread_id ? threads_find(&s->threads, slice_str(r->thread_id)) : NULL;
+        struct thread *t = thread_of(r);
         if (!t || t->owner == w)
             return r;
         queue_move(waiter, &t->owner->lane);
@@ -116,7 +127,7 @@ static void grant(struct worker *w, struct request *r)
 {
     struct server *s = w->server;
     uint64_t waited_ms = r->waiter.seq ? now_ms() - r->queued_at : 0;
-    s->waits_ms[s->counters.waits++ % WAITS_KEPT] =
+    s->waits_ms[s->counters.waits++ % TIMES_KEPT] =
         waited_ms < UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX;
     control_tell_assigned(r, w, waited_ms);
     if (r->acquire) {
@@ -139,18 +150,46 @@ static void grant_from_queue(struct worker *w, struct request *r)
     grant(w, r);
 }
 
+/* Begins to bring the thread of a request here. False where it comes by itself: it is unloaded, and
+ * then may be loaded by any worker. */
+static bool bring(struct worker *w, struct request *r)
+{
+    struct thread *t = thread_of(r);
+    if (mobile_is_cold(r, t)) {
+        r->moved_from = t->owner;
+        r->moved_at = now_ms();
+        evict_family(t);
+        return false;
+    }
+    pool_lease_to(w, r->client);
+    if (move_begin(t, w))
+        return true;
+    t->keeps |= 1U << STAY_FAILED;
+    pool_end_lease(w);
+    return false;
+}
+
+static struct request *first_to_bring(const struct worker *w, const struct request *next)
+{
+    return mobile_next(w, next ? next->waiter.seq : UINT64_MAX, waiter_may_lease, NULL);
+}
+
 void pool_free_worker(struct worker *w)
 {
     if (w->exited || crew_replace_if_worn(w))
         return;
-    struct request *r = next_for(w);
-    if (r && !crew_is_silent(w)) {
-        grant_from_queue(w, r);
+    struct request *next = next_for(w), *moving = first_to_bring(w, next);
+    bool silent = (next || moving) && crew_is_silent(w);
+    for (; moving && !silent; moving = first_to_bring(w, next))
+        if (bring(w, moving))
+            return;
+    if (next && !silent) {
+        grant_from_queue(w, next);
         return;
     }
     if (w->state != WORKER_IDLE)
         worker_set_state(w, WORKER_IDLE);
-    if (r)
+    if (silent)
         crew_probe(w);
     server_check_drained(w->server);
 }
@@ -158,12 +197,11 @@ void pool_free_worker(struct worker *w)
 /* The holder's own requests that waited because something ran there. */
 static struct request *holders_next(const struct worker *w)
 {
-    struct server *s = w->server;
     list_for_each (it, &w->lease.holder->requests) {
         struct request *r = list_entry(it, struct request, in_client);
         if (r->state != REQUEST_QUEUED || r->acquire)
             continue;
-        struct thread *t = r->thread_id ? threads_find(&s->threads, slice_str(r->thread_id)) : NULL;
+        struct thread *t = thread_of(r);
         if (t ? t->owner == w : w->lease.acquired || w->lease.pinned)
             return r;
     }
@@ -200,6 +238,8 @@ void pool_settle(struct worker *w)
     if (w->state != WORKER_BUSY || (holder && holder->doomed))
         return;
     limit_update(w);
+    /* What has ended here may have held a thread that somebody waits for. */
+    w->server->offer = w->server->offer || !lane_empty(&w->lane);
     switch (lease_judge(w, &until)) {
     case LEASE_RUNS:
         break;
@@ -235,15 +275,17 @@ void pool_settle_all(struct server *s)
         pool_settle(s->workers[i]);
 }
 
-/* Of the idle workers the one with the fewest subscribed threads, so that threads spread. */
-static struct worker *best_idle(struct server *s)
+/* Of the idle workers the one with the fewest subscribed threads, so that threads spread.
+ * `owner`: one that could have its threads; NULL: any. */
+static struct worker *best_idle(struct server *s, const struct worker *owner)
 {
     struct worker *best = NULL;
     size_t fewest = SIZE_MAX;
     for (size_t i = 0; i < s->n_workers; i++) {
         struct worker *w = s->workers[i];
         size_t n = 0;
-        if (w->state != WORKER_IDLE || w->exited || crew_is_silent(w))
+        if (w->state != WORKER_IDLE || w->exited || crew_is_silent(w) ||
+            (owner && !mobile_fits(w, owner)))
             continue;
         list_for_each (it, &w->threads)
             n += list_entry(it, struct thread, in_owner)->subscriber != NULL;
@@ -268,23 +310,31 @@ static struct worker *held_quiet(const struct client *c, bool pinned)
     return NULL;
 }
 
-static void enqueue(struct request *r, struct worker *want)
+/* False where it may not wait; then it has been failed. */
+static bool may_enqueue(struct request *r)
+{
+    struct server *s = r->server;
+    if (crew_hopeless(s)) {
+        request_fail(r, RPC_WORKER_START, "%s", s->start_failure ? s->start_failure : "");
+        return false;
+    }
+    if (s->queue.length >= (size_t)s->config->max_queue || !may_wait(r->client)) {
+        s->counters.rejected++;
+        log_debug(&s->log, "queue: full: client %u, queue length %zu", r->client->id,
+                  s->queue.length);
+        request_fail(r, RPC_QUEUE_FULL, "Server overloaded; retry later.");
+        return false;
+    }
+    return true;
+}
+
+/* False when out of memory; then it has been failed. */
+static bool enqueue(struct request *r, struct worker *want)
 {
     struct server *s = r->server;
     struct client *c = r->client;
-    const struct config *config = s->config;
-    if (crew_hopeless(s)) {
-        request_fail(r, RPC_WORKER_START, "%s", s->start_failure ? s->start_failure : "");
-        return;
-    }
-    if (s->queue.length >= (size_t)config->max_queue || !may_wait(c)) {
-        s->counters.rejected++;
-        log_debug(&s->log, "queue: full: client %u, queue length %zu", c->id, s->queue.length);
-        request_fail(r, RPC_QUEUE_FULL, "Server overloaded; retry later.");
-        return;
-    }
     if (!request_keep(r))
-        return;
+        return false;
     r->state = REQUEST_QUEUED;
     r->queued_at = now_ms();
     queue_add(&s->queue, want ? &want->lane : &s->queue.any, &r->waiter);
@@ -293,15 +343,38 @@ static void enqueue(struct request *r, struct worker *want)
     log_debug(&s->log, "queue: waits: client %u for %s, queue length %zu", c->id,
               want ? "its thread's owner" : "any worker", s->queue.length);
     if (!r->timeout_ms)
-        r->timeout_ms = (uint64_t)config->acquire_timeout_ms;
+        r->timeout_ms = (uint64_t)s->config->acquire_timeout_ms;
     if (r->timeout_ms) {
         ev_timer_set(&r->timeout, (double)r->timeout_ms / 1e3, 0.);
         ev_timer_start(s->loop, &r->timeout);
     }
+    return true;
+}
+
+static void wait_in_line(struct request *r, struct worker *want)
+{
+    struct server *s = r->server;
+    if (!may_enqueue(r) || !enqueue(r, want))
+        return;
     control_tell_queued(r);
     crew_start_workers(s);
     crew_probe_silent(s);
     pool_settle_all(s);
+}
+
+/* Its thread's owner is busy, and another worker is idle: the thread moves, and the request is only
+ * for that long in the queue, full or not. */
+static bool bring_at_once(struct request *r)
+{
+    struct thread *t = thread_of(r);
+    struct worker *w = t ? best_idle(r->server, t->owner) : NULL;
+    if (!w || !may_lease(r->client) || mobile_decide(r, t, w, 0) != POLICY_MOVE)
+        return false;
+    if (mobile_is_cold(r, t))
+        return false; /* by pool_offer, when it is in the queue */
+    if (enqueue(r, t->owner) && !bring(w, r))
+        pool_free_worker(w);
+    return true;
 }
 
 void pool_request(struct request *r, struct worker *want)
@@ -312,12 +385,14 @@ void pool_request(struct request *r, struct worker *want)
         request_fail(r, RPC_SHUTDOWN, "Worker pool has been shut down.");
         return;
     }
+    if (want && bring_at_once(r))
+        return;
     if (!want && !r->acquire && (w = held_quiet(r->client, false))) {
         grant(w, r);
         return;
     }
     if (!want)
-        w = best_idle(s);
+        w = best_idle(s, NULL);
     if (w && w->state == WORKER_IDLE && !w->exited && !crew_is_silent(w) && may_lease(r->client)) {
         pool_lease_to(w, r->client);
         grant(w, r);
@@ -325,7 +400,8 @@ void pool_request(struct request *r, struct worker *want)
         /* Nobody else can have that one: better than to wait beside it. */
         grant(w, r);
     } else {
-        enqueue(r, want);
+        wait_in_line(r, want);
+        s->offer = true;
     }
 }
 
@@ -368,20 +444,76 @@ void pool_reject_all(struct server *s, int code, const char *message)
     }
 }
 
+/* From one lane to another. True if there were any. */
+static bool change_lanes(struct worker *from, const char *thread_id, struct lane *to)
+{
+    bool any = false;
+    list_for_each_safe (it, &from->lane.waiters) {
+        struct waiter *waiter = list_entry(it, struct waiter, in_lane);
+        if (request_names(request_of(waiter), thread_id)) {
+            queue_move(waiter, to);
+            any = true;
+        }
+    }
+    return any;
+}
+
+void pool_thread_moved(const struct thread *t, struct worker *from)
+{
+    (void)change_lanes(from, t->id, &t->owner->lane);
+}
+
 void pool_thread_unowned(struct worker *w, const char *id)
 {
     struct server *s = w->server;
-    bool moved = false;
-    list_for_each_safe (it, &w->lane.waiters) {
-        struct waiter *waiter = list_entry(it, struct waiter, in_lane);
-        if (request_names(request_of(waiter), id)) {
-            queue_move(waiter, &s->queue.any);
-            moved = true;
-        }
-    }
-    for (size_t i = 0; moved && i < s->n_workers; i++)
+    if (!change_lanes(w, id, &s->queue.any))
+        return;
+    pool_offer(s);
+    crew_start_workers(s);
+}
+
+void pool_offer(struct server *s)
+{
+    s->offer = false;
+    for (size_t i = 0; s->queue.length && i < s->n_workers; i++)
         if (s->workers[i]->state == WORKER_IDLE)
             pool_free_worker(s->workers[i]);
-    if (moved)
-        crew_start_workers(s);
+}
+
+void pool_arrived(struct worker *w, const char *thread_id)
+{
+    const struct client *c = w->state == WORKER_BUSY ? w->lease.holder : NULL;
+    struct request *found = NULL;
+    for (struct list *it = c ? c->requests.next : NULL; c && it != &c->requests; it = it->next) {
+        struct request *r = list_entry(it, struct request, in_client);
+        const struct thread *t = r->state == REQUEST_QUEUED ? thread_of(r) : NULL;
+        if (!found && t && t->owner == w && request_names(r, thread_id))
+            found = r;
+    }
+    if (found && !c->doomed)
+        grant_from_queue(w, found);
+    else
+        pool_settle(w);
+    abort_check(w);
+}
+
+/* One who waits to use the thread as it was open. */
+static struct request *user_of(const struct thread *t)
+{
+    list_for_each (it, &t->owner->lane.waiters) {
+        struct request *r = request_of(list_entry(it, struct waiter, in_lane));
+        if (request_names(r, t->id) && !(r->method->flags & METHOD_RESUME) && !r->acquire)
+            return r;
+    }
+    return NULL;
+}
+
+void pool_fail_thread(const struct thread *t, const char *why)
+{
+    struct request *r;
+    while ((r = user_of(t))) {
+        log_way_out(r, "its thread is lost");
+        request_fail(r, RPC_WORKER_LOST, "Worker exited (thread %s is closed, as %s); resume it.",
+                     t->id, why);
+    }
 }

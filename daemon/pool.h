@@ -43,6 +43,19 @@ void pool_dequeue(struct request *r);
 /* Nobody has the thread loaded any more: who waited for w because of it may have any worker. */
 void pool_thread_unowned(struct worker *w, const char *id);
 
+/* Another worker than `from` has it now, or will have: who waits for it waits there. */
+void pool_thread_moved(const struct thread *t, struct worker *from);
+
+/* A move is over that this worker was leased for: the request that it was for goes on, if its
+ * thread is here. */
+void pool_arrived(struct worker *w, const char *thread_id);
+
+/* Who waits in the queue to use the thread as it was open fails. */
+void pool_fail_thread(const struct thread *t, const char *why);
+
+/* Idle workers look whether there is something for them after all. */
+void pool_offer(struct server *s);
+
 /* Somebody waits whom this worker could serve. */
 bool pool_somebody_waits(const struct worker *w);
 

@@ -4,10 +4,16 @@
 #include "daemon/client.h"
 #include "daemon/crew.h"
 #include "daemon/evict.h"
+#include "daemon/move.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
 #include "daemon/router.h"
+#include "daemon/settings.h"
+#include "daemon/sources.h"
+#include "daemon/stay.h"
 #include "proto/json.h"
+
+#define BIT(stay) (1U << (stay))
 
 /* A turn is to start that is not running yet. */
 static void promise(struct thread *t)
@@ -43,6 +49,10 @@ static void on_turn_started(struct worker *w, struct thread *t, const struct env
     t->turn_open = t->subscriber != NULL;
     t->turn_since = now_ms();
     t->turn_interrupted = false;
+    t->turned = true;
+    t->echoes = false;
+    t->commands = 0;
+    t->keeps &= ~(BIT(STAY_HOOKS) | BIT(STAY_UNSURE));
     thread_set_turn(t, json_get_text(e->params, "turn.id"));
     w->lease.opened_at = 0;
     if (w->lease.holder)
@@ -57,6 +67,7 @@ static void on_turn_completed(struct thread *t, const struct envelope *e)
     if (!t->running)
         asks_turn_over(t->owner, t->id);
     t->turn_open = t->running > 0;
+    t->keeps &= ~(BIT(STAY_OUTPUT) | BIT(STAY_FAILED));
     /* The status comes first, so this says nothing new, unless a Codex tells turns alone. */
     if (!t->running)
         t->active = false;
@@ -87,6 +98,7 @@ static void on_queue_changed(struct worker *w, struct thread *t)
 {
     cJSON *params = cJSON_CreateObject();
     cJSON_AddStringToObject(params, "threadId", t->id);
+    t->keeps &= ~BIT(STAY_QUEUE);
     /* An item that is gone from the list is on its way to be a turn (measured: 3 to 10 ms). */
     if (!t->running)
         promise(t);
@@ -101,20 +113,80 @@ static void on_closed(struct thread *t)
         ownership_end(t);
 }
 
+/* What the model does not see of a command before it asks, only the process that ran it can tell:
+ * of one that has outlived its turn, or the model's patience (it has answered since, or twice, as
+ * the first count may be that of the answer that began the command). */
+static void on_item(struct thread *t, const struct envelope *e, bool started)
+{
+    if (!slice_is(json_get_text(e->params, "item.type"), "commandExecution"))
+        return;
+    if (started) {
+        t->samples = t->commands++ ? t->samples : 0;
+        return;
+    }
+    bool in_turn =
+        t->running && t->turn_id && slice_is(json_get_text(e->params, "turnId"), t->turn_id);
+    if (!in_turn || t->samples > 1)
+        t->keeps |= BIT(STAY_OUTPUT);
+    t->keeps &= ~BIT(STAY_TERMINAL);
+    t->commands -= t->commands > 0;
+}
+
+static void on_settings_updated(struct thread *t, const struct envelope *e)
+{
+    if (!t->settings || settings_updated(t->settings, json_get(e->params, "threadSettings")) == 0)
+        return;
+    settings_free(t->settings);
+    t->settings = NULL;
+}
+
+static void on_goal(struct thread *t, const struct envelope *e)
+{
+    t->echoes = false;
+    t->keeps &= ~BIT(STAY_GOAL);
+    if (slice_is(e->method, "thread/goal/cleared"))
+        t->goal_active = false;
+    else
+        set_goal(t, json_get_text(e->params, "goal.status"));
+}
+
+/* What decides on nothing but whether it can move. False: it is something else. */
+static bool about_moving(struct thread *t, const struct envelope *e)
+{
+    struct slice method = e->method;
+    if (slice_is(method, "item/started"))
+        on_item(t, e, true);
+    else if (slice_is(method, "item/completed"))
+        on_item(t, e, false);
+    else if (slice_is(method, "thread/tokenUsage/updated"))
+        t->samples++;
+    else if (slice_is(method, "thread/settings/updated"))
+        on_settings_updated(t, e);
+    else if (slice_is(method, "mcpServer/startupStatus/updated"))
+        t->keeps |= BIT(STAY_MCP);
+    else
+        return false;
+    return true;
+}
+
 void progress_notified(struct worker *w, struct thread *t, const struct envelope *e)
 {
     struct slice method = e->method;
     t->last_event = now_ms();
+    if (t->move && move_notified(t, e))
+        return;
+    if (about_moving(t, e)) {
+        w->server->offer = w->server->offer || !lane_empty(&w->lane);
+        return;
+    }
     if (slice_is(method, "thread/status/changed"))
         on_status(w, t, e);
     else if (slice_is(method, "turn/started"))
         on_turn_started(w, t, e);
     else if (slice_is(method, "turn/completed"))
         on_turn_completed(t, e);
-    else if (slice_is(method, "thread/goal/updated"))
-        set_goal(t, json_get_text(e->params, "goal.status"));
-    else if (slice_is(method, "thread/goal/cleared"))
-        t->goal_active = false;
+    else if (slice_starts(method, "thread/goal/"))
+        on_goal(t, e);
     else if (slice_is(method, "thread/queue/changed"))
         on_queue_changed(w, t);
     else if (slice_is(method, "thread/closed"))
@@ -161,12 +233,36 @@ static struct thread *thread_of(struct worker *w, struct request *r)
     return t;
 }
 
+/* Loaded anew, not joined where it was: its settings are what this request gave, and what it
+ * reports. */
+static void loaded(struct worker *w, struct thread *t, struct request *r, const struct envelope *e)
+{
+    struct slice preview = json_get_text(e->result, "thread.preview");
+    settings_free(t->settings);
+    t->settings = r->settings;
+    r->settings = NULL;
+    if (t->settings && settings_opened(t->settings, e->result) < 0) {
+        settings_free(t->settings);
+        t->settings = NULL;
+    }
+    if (t->settings)
+        t->sources = sources_stamp(w->server->config, t->settings->reported[SETTING_SOURCES]);
+    /* The preview is the first message of its history. */
+    t->turned = !slice_is(slice_str(r->method->name), "thread/start") && (!preview.p || preview.n);
+}
+
 static void opened(struct worker *w, struct request *r, const struct envelope *e)
 {
     struct slice id = json_get_text(e->result, "thread.id");
+    const struct thread *before = id.n ? threads_find(&w->server->threads, id) : NULL;
+    bool joined = before && before->owner == w && !before->provisional;
     struct thread *t = id.n ? ownership_begin(w, id) : NULL;
     if (!t)
         return;
+    if (!joined)
+        loaded(w, t, r, e);
+    if (r->moved_from && r->moved_from != w)
+        move_count(t, r->moved_from, r->moved_at);
     bool ephemeral = slice_is(json_get(e->result, "thread.ephemeral"), "true");
     t->provisional = false;
     t->ephemeral = t->ephemeral || ephemeral;
@@ -184,6 +280,7 @@ static void turn_answered(struct thread *t, struct client *c, const struct envel
     struct slice turn = json_get_text(e->result, "turn.id");
     bool known = t->turn_id && slice_is(turn, t->turn_id);
     ownership_subscribe(t, c);
+    t->echoes = false;
     /* Steering names the turn that runs, or one that has completed meanwhile. */
     if (known || t->running)
         return;
@@ -237,6 +334,8 @@ static void on_success(struct worker *w, struct request *r, struct thread *t,
         t->persisted = true;
     if (flags & METHOD_TURN)
         turn_answered(t, r->client, e);
+    if (flags & METHOD_MEMORY)
+        t->keeps |= BIT(STAY_MEMORY);
     if (flags & METHOD_PROMISES)
         promise(t);
     if (flags & METHOD_GOAL)

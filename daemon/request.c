@@ -4,6 +4,7 @@
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
 #include "daemon/router.h"
+#include "daemon/settings.h"
 #include "daemon/worker.h"
 #include "proto/json.h"
 
@@ -157,6 +158,7 @@ void request_free(struct request *r)
     list_remove(&r->in_client);
     if (r->method->flags & METHOD_RESUME)
         ownership_not_opened(r);
+    settings_free(r->settings);
     free(r->id);
     free(r->key);
     free(r->thread_id);

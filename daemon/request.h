@@ -9,6 +9,7 @@
 #include "proto/rpc.h"
 
 struct client;
+struct settings;
 struct worker;
 
 enum request_state {
@@ -51,7 +52,10 @@ struct request {
     size_t told_position;        /* in the last pool/queued */
     ev_timer timeout;            /* of the wait, or until it is tried again */
     uint64_t timeout_ms;
-    unsigned tries; /* refused with "active writer" so often */
+    unsigned tries;            /* refused with "active writer" so often */
+    struct settings *settings; /* with which it opens a thread; NULL: not known. Owned */
+    struct worker *moved_from; /* that unloads its thread for it; NULL: none */
+    uint64_t moved_at;         /* ms */
 
     bool held;    /* its line is counted among its client's */
     bool acquire; /* pool/acquire: granted, it is answered and not sent */

@@ -8,6 +8,7 @@
 #include "daemon/lease.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
+#include "daemon/settings.h"
 #include "proto/json.h"
 
 #include <assert.h>
@@ -75,6 +76,10 @@ static void send_stream(struct request *r, struct worker *w)
     }
     if (t && t->owner == w)
         t->stream = w->streams;
+    if (r->method->flags & METHOD_OPENS) {
+        settings_free(r->settings);
+        r->settings = settings_new(json_get(r->line, "params"));
+    }
     pool_lease_request(w, r);
     worker_send(w, r);
 }
@@ -124,12 +129,7 @@ static void prepare_cold(struct request *r, struct worker *w, struct thread *t)
     if (!request_park(r, REQUEST_PREPARING, &w->preparing))
         return;
     r->worker = w;
-    list_for_each (it, &w->threads) {
-        struct thread *each = list_entry(it, struct thread, in_owner);
-        if (each != t && thread_descends(each, t))
-            evict_thread(each);
-    }
-    evict_thread(t);
+    evict_family(t);
 }
 
 void router_admit(struct request *r, struct worker *w)
@@ -226,7 +226,7 @@ void router_route(struct request *r)
         request_park(r, REQUEST_BLOCKED, &before->followers);
         return;
     }
-    if (t && (t->evicting || t->unsubscribed) && !passes_closing(r, t)) {
+    if (t && (t->move || ((t->evicting || t->unsubscribed) && !passes_closing(r, t)))) {
         request_park(r, REQUEST_BLOCKED, &t->blocked);
         return;
     }

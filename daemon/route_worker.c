@@ -4,6 +4,7 @@
 #include "daemon/asks.h"
 #include "daemon/crew.h"
 #include "daemon/lockholder.h"
+#include "daemon/move.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
 #include "daemon/progress.h"
@@ -50,7 +51,11 @@ static void notification_without_thread(struct worker *w, const struct envelope 
                  slice_starts(e->method, "account/gatewayOAuth/") ||
                  slice_is(e->method, "account/updated");
     struct client *c = login ? account_client(w) : NULL;
-    deliver(w, c ? c : w->lease.holder, e, line);
+    /* What it says as it loads a thread that moves here is nothing to the one it moves for. */
+    if (!c && w->incoming)
+        drop(w, e);
+    else
+        deliver(w, c ? c : w->lease.holder, e, line);
     /* The other workers see a new login late, if at all. */
     if (slice_is(e->method, "account/login/completed"))
         crew_retire_others(w, "account/login/completed");
@@ -71,17 +76,9 @@ static void notification(struct worker *w, const struct envelope *e, struct slic
         deliver(w, asker || !fresh || t ? asker : w->lease.holder, e, line);
         return;
     }
-    deliver(w, t->opening ? t->opening->client : t->subscriber, e, line);
+    if (!move_hides(t, e))
+        deliver(w, t->opening ? t->opening->client : t->subscriber, e, line);
     progress_notified(w, t, e);
-}
-
-/* Codex's refusals of a thread that another process has, or that it is letting go itself. */
-static bool says_not_free(const struct envelope *e)
-{
-    struct slice message = json_get_text(e->error, "message");
-    static const char writer[] = "already has an active writer", closing[] = "is closing; retry";
-    return message.n && (memmem(message.p, message.n, writer, sizeof(writer) - 1) ||
-                         memmem(message.p, message.n, closing, sizeof(closing) - 1));
 }
 
 /* The lock is held elsewhere. By a worker of ours: it is about to let go, so try again. By a
@@ -121,7 +118,7 @@ static void answer(struct worker *w, const struct envelope *e, struct slice line
         r->done(w, e, r->arg);
         r->done = NULL;
     } else if (r->client && !e->result.p && (r->method->flags & METHOD_LOCKS) && r->thread_id &&
-               says_not_free(e)) {
+               rpc_says_not_free(e->error)) {
         progress_answered(w, r, e);
         if (resolve_writer(w, r))
             return;

@@ -64,6 +64,8 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
     (void)w;
     (void)revents;
     do {
+        if (s->offer)
+            pool_offer(s);
         while ((c = list_first(&s->doomed, struct client, in_doomed))) {
             abort_client(c);
             client_free(c);
@@ -77,7 +79,7 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
         /* What is written makes room for more to be read. */
         while ((c = list_first(&s->resumed, struct client, in_resumed)))
             client_take_rest(c);
-    } while (!list_empty(&s->doomed) || !list_empty(&s->dirty_workers) ||
+    } while (s->offer || !list_empty(&s->doomed) || !list_empty(&s->dirty_workers) ||
              !list_empty(&s->dirty_clients));
     tell_status(s);
 }
@@ -160,7 +162,8 @@ static bool anything_runs(const struct worker *w)
 {
     if (w->state == WORKER_ABORTING)
         return true;
-    return w->state == WORKER_BUSY && (w->lease.unanswered || lease_conflicts(w, NULL));
+    return w->state == WORKER_BUSY &&
+           (w->lease.unanswered || w->incoming || lease_conflicts(w, NULL));
 }
 
 void server_check_drained(struct server *s)

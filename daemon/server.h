@@ -12,13 +12,13 @@
 
 #include <ev.h>
 
-/* The last waits, for the percentiles in pool/status. */
-#define WAITS_KEPT 1024
+/* The last times of a kind, for the percentiles in pool/status. */
+#define TIMES_KEPT 1024
 
 struct counters {
     unsigned long clients, streams, queued, aborted, cancelled, timed_out, rejected;
     unsigned long worker_starts, worker_exits, worker_replaced, dropped_messages, invalid_messages;
-    unsigned long waits;
+    unsigned long waits, moves, moves_failed;
 };
 
 enum server_phase {
@@ -58,7 +58,9 @@ struct server {
     char *start_failure;     /* why the last start failed; NULL after a success */
 
     struct counters counters;
-    uint32_t waits_ms[WAITS_KEPT];
+    uint32_t waits_ms[TIMES_KEPT], moves_ms[TIMES_KEPT];
+    unsigned long move_steps; /* of all moves, see move.c */
+    bool offer;               /* an idle worker may have become of use to somebody who waits */
 
     ev_prepare before_sleep;
     ev_signal on_term, on_int, on_hup, on_child;

@@ -2,6 +2,7 @@
 
 #include "daemon/children.h"
 #include "daemon/client.h"
+#include "daemon/mobile.h"
 #include "daemon/request.h"
 #include "daemon/worker.h"
 
@@ -136,7 +137,8 @@ static cJSON *counters(const struct counters *c)
     cJSON *o = cJSON_CreateObject();
     number(o, "clients", c->clients);
     number(o, "streams", c->streams);
-    number(o, "moves", 0);
+    number(o, "moves", c->moves);
+    number(o, "movesFailed", c->moves_failed);
     number(o, "queued", c->queued);
     number(o, "aborted", c->aborted);
     number(o, "cancelled", c->cancelled);
@@ -156,19 +158,54 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static cJSON *waits(const struct server *s)
+/* Percentiles of the last TIMES_KEPT. */
+static cJSON *times(const uint32_t *ms, unsigned long total)
 {
-    uint32_t sorted[WAITS_KEPT];
-    size_t n = s->counters.waits < WAITS_KEPT ? s->counters.waits : WAITS_KEPT;
+    uint32_t sorted[TIMES_KEPT];
+    size_t n = total < TIMES_KEPT ? total : TIMES_KEPT;
     cJSON *o = cJSON_CreateObject();
-    memcpy(sorted, s->waits_ms, n * sizeof(*sorted));
+    memcpy(sorted, ms, n * sizeof(*sorted));
     qsort(sorted, n, sizeof(*sorted), compare);
-    number(o, "count", s->counters.waits);
+    number(o, "count", total);
     number(o, "p50", n ? sorted[(n - 1) * 50 / 100] : 0);
     number(o, "p95", n ? sorted[(n - 1) * 95 / 100] : 0);
     number(o, "p99", n ? sorted[(n - 1) * 99 / 100] : 0);
     number(o, "max", n ? sorted[n - 1] : 0);
     return o;
+}
+
+/* More of them help nobody, and make every status long. */
+#define WAITERS_SHOWN 1000
+
+static cJSON *waiter(struct server *s, const struct request *r, size_t position)
+{
+    cJSON *o = cJSON_CreateObject();
+    struct thread *t = r->thread_id ? threads_find(&s->threads, slice_str(r->thread_id)) : NULL;
+    number(o, "position", position);
+    number(o, "client", r->client->id);
+    cJSON_AddItemToObject(o, "id", cJSON_CreateRaw(r->id));
+    text(o, "method", r->acquire ? "pool/acquire" : r->method->name);
+    text(o, "threadId", r->thread_id);
+    number(o, "waitedMs", now_ms() - r->queued_at);
+    if (t)
+        number(o, "worker", t->owner->id);
+    else
+        cJSON_AddNullToObject(o, "worker");
+    text(o, "stays", t ? mobile_why_not(r, t) : NULL);
+    return o;
+}
+
+static cJSON *waiters(struct server *s)
+{
+    cJSON *list = cJSON_CreateArray();
+    size_t position = 0;
+    list_for_each (it, &s->queue.all) {
+        struct waiter *w = list_entry(it, struct waiter, in_all);
+        if (++position > WAITERS_SHOWN)
+            break;
+        cJSON_AddItemToArray(list, waiter(s, container_of(w, struct request, waiter), position));
+    }
+    return list;
 }
 
 cJSON *status_build(struct server *s)
@@ -181,6 +218,7 @@ cJSON *status_build(struct server *s)
     cJSON_AddItemToObject(o, "codex", codex(s));
     cJSON_AddItemToObject(o, "pool", pool(s));
     cJSON_AddItemToObject(o, "queue", queue(s));
+    cJSON_AddItemToObject(o, "waiters", waiters(s));
     cJSON *workers = cJSON_AddArrayToObject(o, "workers");
     for (size_t i = 0; i < s->n_workers; i++)
         cJSON_AddItemToArray(workers, worker(s->workers[i]));
@@ -188,6 +226,7 @@ cJSON *status_build(struct server *s)
     list_for_each (it, &s->clients)
         cJSON_AddItemToArray(clients, client(list_entry(it, struct client, in_clients)));
     cJSON_AddItemToObject(o, "counters", counters(&s->counters));
-    cJSON_AddItemToObject(o, "waitMs", waits(s));
+    cJSON_AddItemToObject(o, "waitMs", times(s->waits_ms, s->counters.waits));
+    cJSON_AddItemToObject(o, "moveMs", times(s->moves_ms, s->counters.moves));
     return o;
 }

@@ -1,5 +1,7 @@
 #include "daemon/thread.h"
 
+#include "daemon/settings.h"
+
 #include <assert.h>
 #include <errno.h>
 
@@ -92,7 +94,7 @@ struct thread *threads_add(struct threads *ts, struct slice id, struct worker *o
 
 void threads_remove(struct threads *ts, struct thread *t, struct list *loaded)
 {
-    assert(list_empty(&t->blocked) && !t->opening);
+    assert(list_empty(&t->blocked) && !t->opening && !t->move);
     list_for_each (it, loaded) {
         struct thread *child = list_entry(it, struct thread, in_owner);
         if (child->parent == t)
@@ -102,6 +104,7 @@ void threads_remove(struct threads *ts, struct thread *t, struct list *loaded)
     list_remove(&t->in_owner);
     list_remove(&t->in_client);
     ts->count--;
+    settings_free(t->settings);
     free(t->turn_id);
     free(t);
 }

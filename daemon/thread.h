@@ -7,7 +7,9 @@
 #include "proto/list.h"
 
 struct client;
+struct move;
 struct request;
+struct settings;
 struct worker;
 
 struct thread {
@@ -30,6 +32,15 @@ struct thread {
     size_t queued;     /* items that may start a turn by themselves */
     uint64_t promised; /* when a turn was promised that has not started, in ms; 0: none */
     bool turn_open;    /* a client knows of turn_id and has not been told its end */
+
+    struct settings *settings; /* as loaded and changed since; NULL: not known. Owned */
+    uint64_t sources;          /* stamp of the files that they came from, then */
+    bool turned;               /* its history brings back what a resume restores */
+    unsigned keeps;            /* 1 << enum stay: what has been heard that holds it here */
+    unsigned commands;         /* that run in its turn, or have outlived it */
+    unsigned samples;          /* answers of the model since there are any */
+    struct move *move;         /* NULL: it is not moving */
+    bool echoes;               /* what a resume by ourselves says of it is still to come */
 
     bool unsubscribed;     /* its client said thread/unsubscribe; thread/closed is due */
     bool evicting;         /* by ourselves: interrupted, and asked again until it is closed */
@@ -62,7 +73,7 @@ struct thread *threads_add(struct threads *ts, struct slice id, struct worker *o
                            struct list *loaded);
 
 /* Forgets and frees it; its sub-agents go to its parent. `loaded` is the owner's list. Nothing may
- * be blocked on it, and `opening` must be NULL. */
+ * be blocked on it, and `opening` and `move` must be NULL. */
 void threads_remove(struct threads *ts, struct thread *t, struct list *loaded);
 
 /* NULL for nobody; `subscribed` is the client's list. */

@@ -74,8 +74,9 @@ struct worker {
     struct list preparing; /* requests whose thread is being unloaded first */
     struct list asks;      /* server requests of its that a client has */
 
-    struct lane lane;    /* those who wait for this worker */
-    struct list threads; /* it has loaded */
+    struct lane lane;        /* those who wait for this worker */
+    struct thread *incoming; /* moves here: the lease is for a request that waits for it */
+    struct list threads;     /* it has loaded */
     struct closed_ring *closed;
     struct asker askers[ASKERS_KEPT];
     unsigned next_asker;
@@ -99,6 +100,7 @@ struct worker {
     bool output_closed; /* nothing more will be heard of it */
     bool exited;        /* its status is known; what is left in its pipes is being read */
     bool unloads;       /* has been seen to close a thread: this Codex lets go */
+    bool keeps_threads; /* has been seen not to */
     bool probing;       /* asked whether it is alive */
     bool verifying;     /* asked what is still loaded */
     bool exec_failed;

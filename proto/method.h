@@ -28,6 +28,7 @@ enum method_flag {
     METHOD_ENDS = 1 << 9,      /* archive, delete: the thread is open no longer */
     METHOD_PERSISTS = 1 << 10, /* success writes the thread's rollout file */
     METHOD_LOCKS = 1 << 12,    /* refused while another process, or its own, lets the thread go */
+    METHOD_MEMORY = 1 << 13,   /* changes what only the process has of the thread */
     METHOD_STATE = 1 << 11,    /* global: the other workers are stale afterwards */
 };
 

@@ -137,3 +137,11 @@ char *rpc_error(struct slice id, int code, const char *message, cJSON *more)
     }
     return join_tree("{\"id\":", id, ",\"error\":", error);
 }
+
+bool rpc_says_not_free(struct slice error)
+{
+    static const char writer[] = "already has an active writer", closing[] = "is closing; retry";
+    struct slice message = error.n ? json_get_text(error, "message") : SLICE_NULL;
+    return message.n && (memmem(message.p, message.n, writer, sizeof(writer) - 1) ||
+                         memmem(message.p, message.n, closing, sizeof(closing) - 1));
+}

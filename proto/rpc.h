@@ -45,6 +45,10 @@ char *rpc_refusal(struct slice id, int code, const char *message);
  * adds; reason and retryability follow from the code. id SLICE_NULL is null. */
 char *rpc_error(struct slice id, int code, const char *message, cJSON *more);
 
+/* An error of Codex's own (raw JSON): it refuses a thread because another process has it, or
+ * because it is letting go of it itself. */
+bool rpc_says_not_free(struct slice error);
+
 /* "queueFull", "shutdown", …; "invalidRequest" for the codes of JSON-RPC itself. */
 const char *rpc_reason(int code);
 

@@ -34,7 +34,7 @@ async function occupy(daemon, worker) {
 }
 
 test('a turn waits for its thread\'s owner although another worker is idle', async (t) => {
-    const [daemon] = await startPool(t, 2, { config: NEVER });
+    const [daemon] = await startPool(t, 2, { config: { ...NEVER, moves: 'never' } });
     const a = await conversation(daemon, 'a');
     const b = await PoolClient.open(daemon, { name: 'b' });
     const other = await b.startThread();

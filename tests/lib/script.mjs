@@ -28,6 +28,7 @@ export class FakeCodexHost {
         this.env = { FAKE_CODEX_SOCKET: this.socket };
         this.locks = new Map(); // thread id -> worker
         this.disk = new Set(); // threads with a rollout
+        this.stored = new Map(); // thread id -> settings, as a resume finds them
         this.workers = [];
         this.handlers = new Map(); // for workers yet to come
         this.started = new Mailbox('fake codex');
@@ -193,7 +194,9 @@ export class FakeWorker {
     /** An entry for a thread that is loaded here, its lock taken. */
     load(threadId, extra = {}) {
         const thread = { id: threadId, turn: null, closing: false, ephemeral: false, queue: [], goal: null, ...extra };
+        thread.settings = { ...(this.host.stored.get(threadId) ?? settingsOf(extra.params)) };
         this.threads.set(threadId, thread);
+        this.host.stored.set(threadId, storable(thread.settings));
         if (!thread.ephemeral) this.host.locks.set(threadId, this);
         return thread;
     }
@@ -213,7 +216,23 @@ export class FakeWorker {
         return {
             id: thread.id, ephemeral: thread.ephemeral, status: { type: thread.turn ? 'active' : 'idle' },
             path: thread.ephemeral ? null : `/fake/${thread.id}.jsonl`, turns: [],
+            preview: this.host.disk.has(thread.id) ? 'hello' : '', environments: thread.settings.environments,
         };
+    }
+
+    /** What an answer says that opens a thread. */
+    opened(thread) {
+        const { sandboxPolicy, effort, environments: _, ...settings } = thread.settings;
+        return { thread: this.describe(thread), ...settings, sandbox: sandboxPolicy, reasoningEffort: effort };
+    }
+
+    /** Changes what a loaded thread is set to. */
+    set(thread, { sandboxPolicy, environments, ...changes }) {
+        const before = JSON.stringify(thread.settings);
+        Object.assign(thread.settings, changes, sandboxPolicy && { sandboxPolicy }, environments && { environments });
+        if (JSON.stringify(thread.settings) === before) return;
+        this.host.stored.set(thread.id, storable(thread.settings));
+        this.notify('thread/settings/updated', { threadId: thread.id, threadSettings: thread.settings });
     }
 
     /** A turn begins on a thread, whoever asked for it. */
@@ -266,6 +285,23 @@ export class FakeTurn {
     }
 }
 
+/** As a thread/start sets a thread. */
+function settingsOf({ model = 'fake', cwd = '/fake', approvalPolicy = 'never', sandbox = 'danger-full-access' } = {}) {
+    const type = sandbox.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+    return {
+        model, modelProvider: 'local', serviceTier: null, effort: null, cwd, approvalPolicy, approvalsReviewer: 'user',
+        sandboxPolicy: { type }, activePermissionProfile: null, disabledPluginIds: [], multiAgentMode: 'off',
+        environments: [], instructionSources: [],
+    };
+}
+
+/** What a resume loses: a workspace-write sandbox, environments. */
+function storable(settings) {
+    const { type } = settings.sandboxPolicy;
+    const sandboxPolicy = type === 'workspaceWrite' ? { type: 'dangerFullAccess' } : settings.sandboxPolicy;
+    return { ...settings, sandboxPolicy, environments: [] };
+}
+
 const notFound = (worker, request) =>
     worker.refuse(request, -32600, `thread not found: ${request.params.threadId}`);
 
@@ -286,13 +322,13 @@ const defaults = {
     'thread/start'(request) {
         const { ephemeral = false } = request.params ?? {};
         const thread = this.load(this.host.newThreadId(), { ephemeral, params: request.params });
-        this.reply(request, { thread: this.describe(thread) });
+        this.reply(request, this.opened(thread));
         this.notify('thread/started', { thread: this.describe(thread) });
     },
     'thread/fork'(request) {
         const thread = this.load(this.host.newThreadId());
         this.host.disk.add(thread.id);
-        this.reply(request, { thread: this.describe(thread) });
+        this.reply(request, this.opened(thread));
         this.notify('thread/started', { thread: this.describe(thread) });
     },
     'thread/resume'(request) {
@@ -308,7 +344,7 @@ const defaults = {
             const cold = !this.threads.has(threadId);
             const thread = cold ? this.load(threadId, { params: request.params }) : this.threads.get(threadId);
             if (cold) this.status(threadId, 'idle');
-            this.reply(request, { thread: this.describe(thread), cold });
+            this.reply(request, { ...this.opened(thread), cold });
             this.notify('thread/tokenUsage/updated', { threadId });
             this.notify('thread/goal/cleared', { threadId });
         }
@@ -319,6 +355,8 @@ const defaults = {
             return;
         }
         const id = `turn-${this.number}-${++this.lastTurn}`;
+        const { threadId: _, input: __, ...changes } = request.params;
+        this.set(thread, changes);
         this.reply(request, { turn: { id, items: [], status: 'inProgress', error: null } });
         this.begin(thread.id, id);
     }),
@@ -354,6 +392,18 @@ const defaults = {
     'thread/name/set'(request) {
         this.reply(request, {});
         this.notify('thread/name/updated', { threadId: request.params.threadId, threadName: request.params.name });
+    },
+    'thread/settings/update': onThread(function update(request, thread) {
+        const { threadId: _, ...changes } = request.params;
+        this.reply(request, {});
+        this.set(thread, changes);
+    }),
+    'thread/backgroundTerminals/list': onThread(function terminals(request, thread) {
+        this.reply(request, { data: thread.terminals ?? [], nextCursor: null });
+    }),
+    'hooks/list'(request) { this.reply(request, { data: [{ cwd: '/fake', hooks: this.host.hooks ?? [], warnings: [], errors: [] }] }); },
+    'thread/goal/get'(request) {
+        this.reply(request, { goal: this.threads.get(request.params.threadId)?.goal ?? null });
     },
     'thread/goal/set': onThread(function setGoal(request, thread) {
         thread.goal = { threadId: thread.id, objective: 'x', status: request.params.status ?? 'active' };
