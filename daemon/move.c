@@ -502,7 +502,8 @@ bool move_hides(const struct thread *t, const struct envelope *e)
     for (size_t i = 0; i < ARRAY_LEN(unmoved) && under_way; i++)
         if (slice_is(e->method, unmoved[i]))
             return true;
-    return false;
+    /* Of a turn that begins when nobody listens any more, Codex tells nothing but the status. */
+    return under_way && t->move->phase == MOVE_CLOSING && slice_starts(e->method, "turn/");
 }
 
 /* Something has begun a turn after all. It runs to its end, and nothing is brought elsewhere. */
@@ -522,12 +523,13 @@ bool move_notified(struct thread *t, const struct envelope *e)
     if (m->phase == MOVE_CHECKING)
         return false;
     if (slice_is(e->method, "thread/closed")) {
-        note(m, "worker %u closes it again", t->owner->id);
         t->active = false;
-        if (closing)
+        if (closing) {
             closed(m);
-        else
+        } else {
+            note(m, "worker %u closes it again", t->owner->id);
             load_failed(m);
+        }
         return true;
     }
     if (slice_is(e->method, "thread/settings/updated")) {
@@ -538,6 +540,8 @@ bool move_notified(struct thread *t, const struct envelope *e)
         }
         return true;
     }
+    if (closing && slice_starts(e->method, "turn/"))
+        return true;
     if (closing && slice_is(e->method, "thread/status/changed")) {
         t->active = slice_is(json_get_text(e->params, "status.type"), "active");
         if (t->active && !m->back)

@@ -76,7 +76,7 @@ void ownership_move(struct thread *t, struct worker *to)
     list_remove(&t->in_owner);
     list_append(&to->threads, &t->in_owner);
     t->owner = to;
-    t->stream = to->streams;
+    t->stream = to->incoming == t ? to->streams : 0;
     t->active = false;
     t->running = t->commands = 0;
     t->promised = 0;

@@ -52,10 +52,11 @@ static void on_turn_started(struct worker *w, struct thread *t, const struct env
     t->turned = true;
     t->echoes = false;
     t->commands = 0;
+    t->output_asked = true;
     t->keeps &= ~(BIT(STAY_HOOKS) | BIT(STAY_UNSURE));
     thread_set_turn(t, json_get_text(e->params, "turn.id"));
     w->lease.opened_at = 0;
-    if (w->lease.holder)
+    if (w->lease.holder && w->lease.holder == t->subscriber)
         t->stream = w->streams;
     on_activity(w, t);
 }
@@ -67,7 +68,9 @@ static void on_turn_completed(struct thread *t, const struct envelope *e)
     if (!t->running)
         asks_turn_over(t->owner, t->id);
     t->turn_open = t->running > 0;
-    t->keeps &= ~(BIT(STAY_OUTPUT) | BIT(STAY_FAILED));
+    t->keeps &= ~BIT(STAY_FAILED);
+    if (t->output_asked)
+        t->keeps &= ~BIT(STAY_OUTPUT);
     /* The status comes first, so this says nothing new, unless a Codex tells turns alone. */
     if (!t->running)
         t->active = false;
@@ -113,6 +116,12 @@ static void on_closed(struct thread *t)
         ownership_end(t);
 }
 
+static void keep_for_output(struct thread *t)
+{
+    t->keeps |= BIT(STAY_OUTPUT);
+    t->output_asked = false;
+}
+
 /* What the model does not see of a command before it asks, only the process that ran it can tell:
  * of one that has outlived its turn, or the model's patience (it has answered since, or twice, as
  * the first count may be that of the answer that began the command). */
@@ -127,7 +136,7 @@ static void on_item(struct thread *t, const struct envelope *e, bool started)
     bool in_turn =
         t->running && t->turn_id && slice_is(json_get_text(e->params, "turnId"), t->turn_id);
     if (!in_turn || t->samples > 1)
-        t->keeps |= BIT(STAY_OUTPUT);
+        keep_for_output(t);
     t->keeps &= ~BIT(STAY_TERMINAL);
     t->commands -= t->commands > 0;
 }

@@ -37,10 +37,12 @@ struct thread {
     uint64_t sources;          /* stamp of the files that they came from, then */
     bool turned;               /* its history brings back what a resume restores */
     unsigned keeps;            /* 1 << enum stay: what has been heard that holds it here */
-    unsigned commands;         /* that run in its turn, or have outlived it */
-    unsigned samples;          /* answers of the model since there are any */
-    struct move *move;         /* NULL: it is not moving */
-    bool echoes;               /* what a resume by ourselves says of it is still to come */
+    bool output_asked; /* a turn has begun in which the model can ask for what STAY_OUTPUT is about
+                        */
+    unsigned commands; /* that run in its turn, or have outlived it */
+    unsigned samples;  /* answers of the model since there are any */
+    struct move *move; /* NULL: it is not moving */
+    bool echoes;       /* what a resume by ourselves says of it is still to come */
 
     bool unsubscribed;     /* its client said thread/unsubscribe; thread/closed is due */
     bool evicting;         /* by ourselves: interrupted, and asked again until it is closed */

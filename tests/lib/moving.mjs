@@ -24,11 +24,11 @@ export async function crowd(t, { config = {}, start = {}, before = async () => {
 }
 
 /** converse(), with what the thread is started with. */
-export async function talk(daemon, start = {}, name = 'a') {
+export async function talk(daemon, { turnless = false, ...start } = {}, name = 'a') {
     const client = await PoolClient.open(daemon, { name });
     const threadId = await client.startThread(start);
     const worker = daemon.fake.owner(threadId);
-    if (start.ephemeral !== undefined && start.turnless) return { client, threadId, worker };
+    if (turnless) return { client, threadId, worker };
     await client.startTurn(threadId);
     await client.next('turn/started', (p) => p.threadId === threadId);
     worker.turn(threadId).complete();
