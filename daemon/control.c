@@ -67,8 +67,12 @@ static void on_release(struct client *c, struct slice line, const struct envelop
     (void)line;
     answer(c, e, NULL);
     /* All of them first: one that is given back may come to the same client at once. */
-    list_for_each (it, &c->leases)
-        list_entry(it, struct worker, lease.in_client)->lease.acquired = false;
+    list_for_each (it, &c->leases) {
+        struct lease *l = &list_entry(it, struct worker, lease.in_client)->lease;
+        if (l->acquired)
+            l->opened_at = 0; /* it has said that no turn is to come */
+        l->acquired = false;
+    }
     pool_settle_all(c->server);
 }
 

@@ -153,3 +153,14 @@ test('who did not subscribe hears nothing of the queue', async (t) => {
     await waiting;
     assert.equal(a.notifications.some((m) => m.method.startsWith('pool/')), false);
 });
+
+test('a released worker does not wait for a turn on a thread that was opened there', async (t) => {
+    const [daemon] = await startPool(t, 1, { config: { openLingerMs: 600000 } });
+    const a = await PoolClient.open(daemon, { name: 'a' });
+    await a.request('pool/acquire');
+    await a.startThread();
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    const waiting = b.request('pool/acquire');
+    await a.request('pool/release');
+    await waiting;
+});
