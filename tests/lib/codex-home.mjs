@@ -63,11 +63,17 @@ class CodexHome {
         return folder;
     }
 
-    /** The ids of the threads whose writer lock some process holds now. */
+    /**
+     * The ids of the threads whose writer lock some process holds now. The file alone proves nothing: a Codex that
+     * closes two threads at once leaves one behind, unlocked.
+     */
     locks() {
         const folder = path.join(this.codexHome, 'thread-writer-locks');
         const names = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
-        return names.filter((name) => !name.startsWith('.')).map((name) => name.replace(/\.lock$/, ''));
+        const held = heldInodes();
+        return names
+            .filter((name) => !name.startsWith('.') && held.has(inodeOf(path.join(folder, name))))
+            .map((name) => name.replace(/\.lock$/, ''));
     }
 
     /** The pids of all processes with this home: workers, their shells, what those left behind. */
@@ -97,4 +103,15 @@ class CodexHome {
         fs.rmSync(this.dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
         return left.length;
     }
+}
+
+/** The inodes that somebody holds an flock on: lines such as "3: FLOCK  ADVISORY  WRITE 812 fe:00:1835 0 EOF". */
+function heldInodes() {
+    const lines = fs.readFileSync('/proc/locks', 'utf8').matchAll(/^\d+: FLOCK .* \S+:\S+:(\d+) /gm);
+    return new Set(Array.from(lines, ([, inode]) => inode));
+}
+
+/** The file's inode as text; of a file that is gone, none. */
+function inodeOf(file) {
+    return fs.statSync(file, { throwIfNoEntry: false })?.ino.toString();
 }
