@@ -12,10 +12,10 @@ static enum stay judge_queue(struct slice result)
     return json_count(json_get(result, "data")) ? STAY_QUEUE : STAY_NOT;
 }
 
+/* Any other goal is only a note in Codex's state: nothing starts by it, wherever the thread is. */
 static enum stay judge_goal(struct slice result)
 {
-    struct slice goal = json_get(result, "goal");
-    return goal.n && !slice_is(goal, "null") ? STAY_GOAL : STAY_NOT;
+    return slice_is(json_get_text(result, "goal.status"), "active") ? STAY_GOAL : STAY_NOT;
 }
 
 /* They run when a thread is loaded or unloaded. */

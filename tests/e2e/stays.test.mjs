@@ -51,8 +51,7 @@ const STAYS = {
             item(s, 'item/completed', 'c', id);
         }),
     }],
-    'an active goal that nobody has told of': ['it has a goal', { before: goal('active') }],
-    'a goal that is over': ['it has a goal', { before: goal('complete') }],
+    'an active goal that nobody has told of': ['it has an active goal', { before: goal('active') }],
     'queued items': ['messages are queued on it', {
         before: async ({ owner, threadId }) => { owner.threads.get(threadId).queue.push({ id: 'q' }); },
     }],
@@ -171,8 +170,16 @@ test('an unanswered request holds it until it is answered', async (t) => {
     assert.equal(s.daemon.fake.owner(s.threadId), s.other);
 });
 
+for (const status of ['paused', 'complete']) {
+    test(`a ${status} goal does not hold it`, async (t) => {
+        const s = await moving(t, { before: goal(status) });
+        await s.client.startTurn(s.threadId, 'go on');
+        assert.equal(s.daemon.fake.owner(s.threadId), s.other);
+    });
+}
+
 test('a goal that is cleared holds it no longer', async (t) => {
-    const s = await moving(t, { before: goal('paused') });
+    const s = await moving(t, { before: goal('active') });
     const go = s.client.startTurn(s.threadId, 'go on');
     await s.daemon.untilStatus((status) => /goal/.test(status.waiters[0]?.stays), 'it waits');
     s.owner.threads.get(s.threadId).goal = null;

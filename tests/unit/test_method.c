@@ -79,7 +79,7 @@ static const struct {
     {"process/kill", METHOD_FOLLOW, 0},
     {"fs/watch", METHOD_PINNED, 0},
     {"fs/unwatch", METHOD_FOLLOW, 0},
-    {"thread/realtime/start", METHOD_PINNED, 0},
+    {"thread/realtime/start", METHOD_PINNED, METHOD_MEMORY},
     {"account/login/start", METHOD_GLOBAL, METHOD_STATE},
     {"account/logout", METHOD_GLOBAL, METHOD_STATE},
     {"config/value/write", METHOD_GLOBAL, METHOD_STATE},
