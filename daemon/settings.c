@@ -212,13 +212,15 @@ cJSON *settings_resume(const struct settings *s, const char *thread_id)
 }
 
 #define BIT(setting) (1U << (setting))
-/* They follow the environments. */
-#define PLACES (BIT(SETTING_CWD) | BIT(SETTING_ROOTS) | BIT(SETTING_SOURCES))
+/* They follow the environments, and no update reports them. */
+#define FOLLOWERS (BIT(SETTING_ROOTS) | BIT(SETTING_SOURCES))
 
 cJSON *settings_repair(const struct settings *s, unsigned diff, const char *thread_id)
 {
     bool sandbox = diff & BIT(SETTING_SANDBOX), environments = diff & BIT(SETTING_ENVIRONMENTS);
-    unsigned can = BIT(SETTING_SANDBOX) | BIT(SETTING_ENVIRONMENTS) | (environments ? PLACES : 0);
+    unsigned can = BIT(SETTING_SANDBOX);
+    if (environments)
+        can |= BIT(SETTING_ENVIRONMENTS) | BIT(SETTING_CWD) | FOLLOWERS;
     const char *profile = s->reported[SETTING_PROFILE];
     if (diff & ~can)
         return NULL;
@@ -226,8 +228,10 @@ cJSON *settings_repair(const struct settings *s, unsigned diff, const char *thre
     if (sandbox && profile && strcmp(profile, "null") != 0)
         return NULL;
     cJSON *params = params_for(thread_id);
+    /* Environments alone would take the working directory, and a workspace with it, to theirs. */
     if (params && (!sandbox || add_raw(params, "sandboxPolicy", s->reported[SETTING_SANDBOX])) &&
-        (!environments || add_raw(params, "environments", s->reported[SETTING_ENVIRONMENTS])))
+        (!environments || (add_raw(params, "environments", s->reported[SETTING_ENVIRONMENTS]) &&
+                           add_raw(params, "cwd", s->reported[SETTING_CWD]))))
         return params;
     cJSON_Delete(params);
     return NULL;
@@ -235,5 +239,5 @@ cJSON *settings_repair(const struct settings *s, unsigned diff, const char *thre
 
 unsigned settings_after_repair(unsigned diff, unsigned repaired)
 {
-    return repaired & BIT(SETTING_ENVIRONMENTS) ? diff & ~PLACES : diff;
+    return repaired & BIT(SETTING_ENVIRONMENTS) ? diff & ~FOLLOWERS : diff;
 }

@@ -70,8 +70,8 @@ cJSON *settings_resume(const struct settings *s, const char *thread_id);
  * what it lost. NULL where an update cannot bring it back (or out of memory). */
 cJSON *settings_repair(const struct settings *s, unsigned diff, const char *thread_id);
 
-/* What of `diff` still counts after such a repair: the working directory follows the repaired
- * environments. */
+/* What of `diff` still counts after such a repair: what follows repaired environments is not told
+ * again. */
 unsigned settings_after_repair(unsigned diff, unsigned repaired);
 
 #endif

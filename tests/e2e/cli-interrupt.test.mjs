@@ -127,6 +127,7 @@ test('a reader that is slow stops the daemon\'s output, and loses nothing', asyn
 
 test('Ctrl-C is heard while the reader is slow', async (t) => {
     const { process, peer } = await startRun(t, { options: { read: false } });
+    const exited = once(process.child, 'exit');
     for (let i = 0; i < 2000; i++) peer.delta('x'.repeat(1024));
     await until(() => peer.socket.writableLength > 0, 'the daemon cannot send any more');
     process.kill('SIGINT');
@@ -134,7 +135,7 @@ test('Ctrl-C is heard while the reader is slow', async (t) => {
     process.kill('SIGINT');
     await peer.gone();
     // Nobody has read what is left; that does not keep it.
-    const [code] = await within(once(process.child, 'exit'), 'the client to leave');
+    const [code] = await within(exited, 'the client to leave');
     assert.equal(code, 130);
 });
 

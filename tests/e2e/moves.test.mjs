@@ -122,7 +122,7 @@ test('what was changed since it was opened goes along: by a turn, by thread/sett
     const s = await moving(t, {
         before: async ({ client, threadId, owner }) => {
             await client.request('thread/settings/update', { threadId, sandboxPolicy: { type: 'workspaceWrite' } });
-            await client.startTurn(threadId, 'again', { environments: [{ environmentId: 'local', cwd: '/tmp' }] });
+            await client.startTurn(threadId, 'again', { environments: [{ environmentId: 'local', cwd: '/tmp' }], cwd: '/x' });
             await client.next('turn/started', () => owner.turn(threadId));
             owner.turn(threadId).complete();
             await client.turnCompleted(threadId);
@@ -132,8 +132,9 @@ test('what was changed since it was opened goes along: by a turn, by thread/sett
     const [update] = s.other.received('thread/settings/update');
     assert.deepEqual(update.params, {
         threadId: s.threadId, sandboxPolicy: { type: 'workspaceWrite' },
-        environments: [{ environmentId: 'local', cwd: '/tmp' }],
+        environments: [{ environmentId: 'local', cwd: '/tmp' }], cwd: '/x',
     });
+    assert.equal(s.other.threads.get(s.threadId).settings.cwd, '/x');
     assert.equal(s.daemon.fake.owner(s.threadId), s.other);
 });
 

@@ -226,10 +226,12 @@ export class FakeWorker {
         return { thread: this.describe(thread), ...settings, sandbox: sandboxPolicy, reasoningEffort: effort };
     }
 
-    /** Changes what a loaded thread is set to. */
+    /** Changes what a loaded thread is set to. Environments that come without a directory bring theirs. */
     set(thread, { sandboxPolicy, environments, ...changes }) {
         const before = JSON.stringify(thread.settings);
-        Object.assign(thread.settings, changes, sandboxPolicy && { sandboxPolicy }, environments && { environments });
+        const cwd = environments?.[0]?.cwd;
+        Object.assign(thread.settings, sandboxPolicy && { sandboxPolicy }, environments && { environments },
+            cwd && { cwd }, changes);
         if (JSON.stringify(thread.settings) === before) return;
         this.host.stored.set(thread.id, storable(thread.settings));
         this.notify('thread/settings/updated', { threadId: thread.id, threadSettings: thread.settings });
