@@ -76,7 +76,7 @@ static void fail_requests(struct worker *w, const char *message)
     for (size_t i = 0; i < WORKER_SLOTS; i++)
         if (w->slots[i])
             request_fail(w->slots[i], RPC_WORKER_LOST, "%s", message);
-    while ((r = list_first(&w->unsent, struct request, node)))
+    while ((r = backlog_first(&w->unsent)))
         request_fail(r, RPC_WORKER_LOST, "%s", message);
 }
 

@@ -41,10 +41,7 @@ static bool unanswered(const struct thread *t)
     for (size_t i = 0; i < WORKER_SLOTS; i++)
         if (t->owner->slots[i] && request_names(t->owner->slots[i], t->id))
             return true;
-    list_for_each (it, &t->owner->unsent)
-        if (request_names(list_entry(it, struct request, node), t->id))
-            return true;
-    return false;
+    return backlog_names(&t->owner->unsent, t->id);
 }
 
 static bool has_relatives(const struct thread *t)

@@ -164,7 +164,7 @@ struct worker *worker_new(struct server *s, unsigned id)
     w->stdin_fd = w->stdout_fd = w->stderr_fd = w->exec_fd = -1;
     list_init(&w->in_dirty);
     list_init(&w->stuck);
-    list_init(&w->unsent);
+    backlog_init(&w->unsent);
     list_init(&w->preparing);
     list_init(&w->asks);
     list_init(&w->threads);
@@ -205,6 +205,7 @@ void worker_free(struct worker *w)
     ev_timer_stop(w->server->loop, &w->evict);
     ev_timer_stop(w->server->loop, &w->limit);
     forget_process(w);
+    backlog_deinit(&w->unsent);
     free(w->closed);
     free(w->path);
     free(w->version);

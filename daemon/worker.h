@@ -2,6 +2,7 @@
 #ifndef DAEMON_WORKER_H
 #define DAEMON_WORKER_H
 
+#include "daemon/backlog.h"
 #include "daemon/queue.h"
 #include "daemon/server.h"
 #include "daemon/spawn.h"
@@ -70,7 +71,7 @@ struct worker {
     struct request *slots[WORKER_SLOTS];
     unsigned in_flight;
     uint64_t sends;
-    struct list unsent;    /* requests beyond the window */
+    struct backlog unsent; /* requests beyond the window */
     struct list preparing; /* requests whose thread is being unloaded first */
     struct list asks;      /* server requests of its that a client has */
 

@@ -270,24 +270,10 @@ static bool window_open(const struct worker *w, const struct request *r)
 }
 
 /* Whether those that wait to be sent are before it. */
-static bool has_to_line_up(const struct worker *w, const struct request *r)
+static bool has_to_line_up(struct worker *w, const struct request *r)
 {
-    const struct request *first = list_first(&w->unsent, struct request, node);
+    const struct request *first = backlog_first(&w->unsent);
     return first && (!is_own(r) || is_own(first));
-}
-
-/* Before all requests of clients, behind the daemon's own that came earlier. */
-static void move_forward(struct worker *w, struct request *r)
-{
-    struct list *before = &w->unsent;
-    list_remove(&r->node);
-    list_for_each (it, &w->unsent) {
-        if (!is_own(list_entry(it, struct request, node))) {
-            before = it;
-            break;
-        }
-    }
-    list_append(before, &r->node);
 }
 
 static void stop_reading_sender(struct worker *w, struct client *c)
@@ -323,6 +309,16 @@ static void send_now(struct worker *w, struct request *r)
     }
 }
 
+static void line_up(struct worker *w, struct request *r)
+{
+    struct list *line = backlog_line(&w->unsent, r->client);
+    r->worker = w;
+    if (!line)
+        request_fail(r, RPC_INTERNAL, "Out of memory for a request of %zu bytes.", r->line.n);
+    else
+        (void)request_park(r, REQUEST_UNSENT, line);
+}
+
 void worker_send(struct worker *w, struct request *r)
 {
     if (w->stdin_fd < 0) {
@@ -331,20 +327,18 @@ void worker_send(struct worker *w, struct request *r)
                      w->stop_reason ? w->stop_reason : "it is being stopped");
         return;
     }
-    if (!has_to_line_up(w, r) && window_open(w, r)) {
+    if (!has_to_line_up(w, r) && window_open(w, r))
         send_now(w, r);
-    } else if (request_park(r, REQUEST_UNSENT, &w->unsent)) {
-        r->worker = w;
-        if (is_own(r))
-            move_forward(w, r);
-    }
+    else
+        line_up(w, r);
 }
 
 /* A slot has become free. */
 static void send_more(struct worker *w)
 {
     struct request *r;
-    while ((r = list_first(&w->unsent, struct request, node)) && window_open(w, r)) {
+    while ((r = backlog_first(&w->unsent)) && window_open(w, r)) {
+        backlog_rotate(&w->unsent);
         request_unpark(r);
         send_now(w, r);
     }

@@ -234,6 +234,33 @@ test('a worker never has more than 100 unanswered requests, and 1000 at once are
     assert.ok(worker.mostUnanswered <= 100, `${worker.mostUnanswered} were unanswered at once`);
 });
 
+test('a burst of 5000 requests is answered whole, and others take turns with it', async (t) => {
+    const [daemon, worker] = await startPool(t);
+    const [burst, second, third] = await Promise.all(
+        ['burst', 'second', 'third'].map((name) => PoolClient.open(daemon, { name })));
+    const ask = (client, i) => client.request('some/thing', { who: client.name, i });
+    worker.hold('some/thing');
+    const sent = Array.from({ length: 5000 }, (_, i) => ask(burst, i));
+    const held = [];
+    for (let i = 0; i < 100; i++) held.push(await worker.expect('some/thing'));
+    for (const client of [second, second, third]) {
+        sent.push(ask(client, sent.length));
+        await client.request('pool/ping');
+    }
+    const order = [];
+    for (let i = 0; i < 7; i++) {
+        const request = held.shift();
+        worker.reply(request, request.params.i);
+        held.push(await worker.expect('some/thing'));
+        order.push(held.at(-1).params.who);
+    }
+    assert.deepEqual(order, ['burst', 'second', 'third', 'burst', 'second', 'burst', 'burst']);
+    worker.on('some/thing', (request) => worker.reply(request, request.params.i));
+    for (const request of held) worker.reply(request, request.params.i);
+    assert.deepEqual(await Promise.all(sent), sent.map((_, i) => i));
+    assert.ok(worker.mostUnanswered <= 100, `${worker.mostUnanswered} were unanswered at once`);
+});
+
 test('small requests that wait for a worker are limited, too', async (t) => {
     const [daemon, worker] = await startPool(t);
     const client = await PoolClient.open(daemon);

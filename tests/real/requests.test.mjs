@@ -115,6 +115,18 @@ test('reads do not wait for the turn of another', async (t) => {
     assert.equal((await busy.turnCompleted(busy.threadId)).params.turn.status, 'completed');
 });
 
+test('a burst that Codex itself would drop is answered whole, in time with others', async (t) => {
+    const rig = await startRig(t);
+    const [burst, other] = [await rig.connect('burst'), await rig.connect('other')];
+    let open = 5000;
+    const sent = Array.from({ length: open }, () =>
+        burst.request('model/list').finally(() => open--));
+    for (let i = 0; i < 3; i++) await other.request('model/list');
+    assert.ok(open > 0, 'the other did not wait for the whole burst');
+    const answers = await Promise.all(sent);
+    assert.ok(answers.every((answer) => Array.isArray(answer.data)));
+});
+
 test('a client steers its own running turn at once', async (t) => {
     const rig = await startRig(t);
     rig.model.on('long', hold('one', ' two')).on('also this', say('both'));
