@@ -54,7 +54,14 @@ class CodexHome {
             `[projects."${this.cwd}"]`,
             'trust_level = "trusted"',
         ];
-        fs.writeFileSync(path.join(this.codexHome, 'config.toml'), `${lines.join('\n')}\n`);
+        this.lines = lines;
+        this.configure();
+    }
+
+    /** Writes config.toml, with more lines at its top than before. */
+    configure(...settings) {
+        this.lines.unshift(...settings);
+        fs.writeFileSync(path.join(this.codexHome, 'config.toml'), `${this.lines.join('\n')}\n`);
     }
 
     folder(name) {
