@@ -79,10 +79,22 @@ static void print_troubles(FILE *to, const cJSON *status, const struct style *s)
         fprintf(to, "%sThe queue is full: new requests are refused.%s\n", s->bad, s->end);
 }
 
+/* How many of a kind there were, and how long they took. */
+static void print_times(FILE *to, const char *name, const cJSON *times, const struct style *s)
+{
+    static const char *const marks[] = {"p50", "p95", "p99", "max"};
+    fprintf(to, "%s%s%s    %.0f so far", s->bold, name, s->end, number(times, "count"));
+    for (size_t i = 0; number(times, "count") > 0 && i < ARRAY_LEN(marks); i++) {
+        fprintf(to, "%s %s ", i ? "," : ":", marks[i]);
+        human_duration(to, number(times, marks[i]));
+    }
+    fputc('\n', to);
+}
+
 static void print_summary(FILE *to, const cJSON *status, const struct style *s)
 {
     const cJSON *pool = member(status, "pool"), *queue = member(status, "queue");
-    const cJSON *codex = member(status, "codex"), *waits = member(status, "waitMs");
+    const cJSON *codex = member(status, "codex");
     _cleanup_free_ char *version = shown(member(status, "version"));
     _cleanup_free_ char *command = shown(member(codex, "command"));
     _cleanup_free_ char *codex_version = shown(member(codex, "version"));
@@ -100,13 +112,10 @@ static void print_summary(FILE *to, const cJSON *status, const struct style *s)
         fputs(", the oldest for ", to);
         human_duration(to, number(queue, "oldestWaitMs"));
     }
-    fprintf(to, "\n%swaits%s    %.0f so far", s->bold, s->end, number(waits, "count"));
-    static const char *const marks[] = {"p50", "p95", "p99", "max"};
-    for (size_t i = 0; number(waits, "count") > 0 && i < ARRAY_LEN(marks); i++) {
-        fprintf(to, "%s %s ", i ? "," : ":", marks[i]);
-        human_duration(to, number(waits, marks[i]));
-    }
     fputc('\n', to);
+    print_times(to, "waits", member(status, "waitMs"), s);
+    if (number(member(status, "moveMs"), "count") > 0)
+        print_times(to, "moves", member(status, "moveMs"), s);
 }
 
 static void add_worker(struct table *t, const cJSON *worker)
@@ -163,6 +172,46 @@ static char *worker_ids(const cJSON *ids)
     return NULL;
 }
 
+/* Who waits for what. Beyond these a person counts on the summary. */
+#define WAITERS_SHOWN 20
+
+static void add_waiter(struct table *t, const cJSON *waiter)
+{
+    const cJSON *worker = member(waiter, "worker");
+    table_cell(t, shown(member(waiter, "position")));
+    table_cell(t, shown(member(waiter, "client")));
+    table_cell(t, shown(member(waiter, "method")));
+    table_cell(t, written(human_duration, member(waiter, "waitedMs")));
+    if (cJSON_IsNumber(worker))
+        table_printf(t, "worker %.0f", worker->valuedouble);
+    else
+        table_printf(t, "any worker");
+    table_cell(t, shown(member(waiter, "threadId")));
+    table_cell(t, shown(member(waiter, "stays")));
+}
+
+static void print_waiters(FILE *to, const cJSON *waiters, double length, const struct style *s)
+{
+    static const char *const titles[] = {"PLACE", "CLIENT", "REQUEST",      "WAITED",
+                                         "FOR",   "THREAD", "DOES NOT MOVE"};
+    struct table t;
+    const cJSON *waiter;
+    int shown_rows = 0;
+    table_init(&t, titles, ARRAY_LEN(titles), 0xB);
+    cJSON_ArrayForEach(waiter, waiters)
+    {
+        if (shown_rows == WAITERS_SHOWN)
+            break;
+        add_waiter(&t, waiter);
+        shown_rows++;
+    }
+    fputc('\n', to);
+    table_print(&t, to, s->bold, s->end);
+    if (length > shown_rows)
+        fprintf(to, "and %.0f more\n", length - shown_rows);
+    table_deinit(&t);
+}
+
 static void print_clients(FILE *to, const cJSON *clients, const struct style *s)
 {
     static const char *const titles[] = {"CLIENT", "NAME", "WORKERS",  "WAITING",
@@ -191,6 +240,8 @@ void status_view_print(FILE *to, const cJSON *status, bool colour)
     print_troubles(to, status, s);
     print_summary(to, status, s);
     print_workers(to, member(status, "workers"), s);
+    if (cJSON_GetArraySize(member(status, "waiters")) > 0)
+        print_waiters(to, member(status, "waiters"), number(member(status, "queue"), "length"), s);
     if (cJSON_GetArraySize(member(status, "clients")) > 0)
         print_clients(to, member(status, "clients"), s);
 }

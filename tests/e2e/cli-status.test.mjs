@@ -55,6 +55,27 @@ test('status is a table', async (t) => {
     ].join('\n'));
 });
 
+test('status shows who waits for what, and why a thread does not move', async (t) => {
+    const waiter = { client: 4, id: 7, method: 'turn/start', threadId: 'thread-b', waitedMs: 1500, worker: 1, stays: 'it is ephemeral' };
+    const waiters = Array.from({ length: 25 }, (_, i) => ({
+        ...waiter, position: i + 1, ...(i > 0 && { threadId: null, method: 'thread/start', worker: null, stays: null }),
+    }));
+    const daemon = await PlayedDaemon.start(t, statusIs({
+        ...STATUS, queue: { ...STATUS.queue, length: 30 }, waiters, moveMs: { count: 2, p50: 20, p95: 30, p99: 30, max: 30 },
+    }));
+    const { out } = await run(t, daemon.args('status'));
+    assert.match(out, /^moves    2 so far: p50 20 ms, p95 30 ms, p99 30 ms, max 30 ms$/m);
+    const lines = out.split('\n');
+    const at = lines.findIndex((line) => line.startsWith('PLACE'));
+    assert.deepEqual(lines.slice(at, at + 3), [
+        'PLACE  CLIENT  REQUEST       WAITED  FOR         THREAD    DOES NOT MOVE',
+        '    1       4  turn/start     1.5 s  worker 1    thread-b  it is ephemeral',
+        '    2       4  thread/start   1.5 s  any worker  -         -',
+    ]);
+    assert.match(lines[at + 20], /^ +20 /);
+    assert.equal(lines[at + 21], 'and 10 more');
+});
+
 test('status says first what is wrong', async (t) => {
     const wrong = [
         [{ pool: { ...STATUS.pool, down: 1 } }, /^1 of 2 workers is down: codex does not start/],

@@ -19,7 +19,9 @@
     X(sockpath)                                                                                    \
     X(queue)                                                                                       \
     X(thread)                                                                                      \
-    X(config)
+    X(config)                                                                                      \
+    X(settings)                                                                                    \
+    X(policy)
 
 #define UNIT_DECLARE(name) Suite *suite_##name(void);
 UNIT_SUITES(UNIT_DECLARE)
