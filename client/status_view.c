@@ -153,6 +153,30 @@ static void print_workers(FILE *to, const cJSON *workers, const struct style *s)
     table_deinit(&t);
 }
 
+/* What keeps a worker from being replaced. */
+static void print_replacements(FILE *to, const cJSON *workers, const struct style *s)
+{
+    const cJSON *worker, *thread;
+    cJSON_ArrayForEach(worker, workers)
+    {
+        const cJSON *replace = member(worker, "replace");
+        _cleanup_free_ char *reason = shown(member(replace, "reason"));
+        if (!cJSON_IsObject(replace))
+            continue;
+        fprintf(to, "%sworker %.0f is to be replaced: %s%s\n", s->warn, number(worker, "id"),
+                reason ? reason : "-", s->end);
+        cJSON_ArrayForEach(thread, member(replace, "threads"))
+        {
+            _cleanup_free_ char *id = shown(member(thread, "threadId"));
+            _cleanup_free_ char *stays = shown(member(thread, "stays"));
+            bool held = cJSON_IsString(member(thread, "stays"));
+            fprintf(to, "  thread %s of client %.0f %s%s\n", id ? id : "-",
+                    number(thread, "client"), held ? "stays: " : "is to move",
+                    held && stays ? stays : "");
+        }
+    }
+}
+
 /* The ids of the workers that a client holds: "1, 2". */
 static char *worker_ids(const cJSON *ids)
 {
@@ -240,6 +264,7 @@ void status_view_print(FILE *to, const cJSON *status, bool colour)
     print_troubles(to, status, s);
     print_summary(to, status, s);
     print_workers(to, member(status, "workers"), s);
+    print_replacements(to, member(status, "workers"), s);
     if (cJSON_GetArraySize(member(status, "waiters")) > 0)
         print_waiters(to, member(status, "waiters"), number(member(status, "queue"), "length"), s);
     if (cJSON_GetArraySize(member(status, "clients")) > 0)

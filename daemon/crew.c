@@ -1,9 +1,10 @@
 #include "daemon/crew.h"
 
-#include "daemon/children.h"
 #include "daemon/client.h"
 #include "daemon/mobile.h"
+#include "daemon/ownership.h"
 #include "daemon/pool.h"
+#include "daemon/renew.h"
 #include "daemon/router.h"
 
 #include <errno.h>
@@ -28,7 +29,7 @@ static bool in_backoff(const struct worker *w)
     return w->state == WORKER_DOWN && ev_is_active(&w->timer);
 }
 
-static bool in_pool(const struct worker *w)
+bool crew_has(const struct worker *w)
 {
     return w->id <= (unsigned)w->server->config->pool_size;
 }
@@ -56,7 +57,7 @@ static void want_more(struct server *s)
         coming += s->workers[i]->state == WORKER_DOWN && s->workers[i]->wanted;
     for (size_t i = 0; i < s->n_workers && coming < needed; i++) {
         struct worker *w = s->workers[i];
-        if (w->state == WORKER_DOWN && !w->wanted && in_pool(w)) {
+        if (w->state == WORKER_DOWN && !w->wanted && crew_has(w)) {
             w->wanted = true;
             coming++;
         }
@@ -81,7 +82,7 @@ void crew_start_workers(struct server *s)
     want_more(s);
     for (size_t i = 0; i < s->n_workers && !first_is_pending(s); i++) {
         struct worker *w = s->workers[i];
-        if (w->state == WORKER_DOWN && w->wanted && in_pool(w) && !in_backoff(w))
+        if (w->state == WORKER_DOWN && w->wanted && crew_has(w) && !in_backoff(w))
             worker_start(w);
     }
 }
@@ -109,9 +110,7 @@ int crew_resize(struct server *s)
         w->wanted = s->config->prewarm;
         s->workers[s->n_workers++] = w;
     }
-    for (size_t i = 0; i < s->n_workers; i++)
-        if (s->workers[i]->state == WORKER_IDLE)
-            (void)crew_replace_if_worn(s->workers[i]);
+    s->renew = true; /* perhaps there are too many now */
     return 0;
 }
 
@@ -125,6 +124,8 @@ void crew_worker_ready(struct worker *w)
     router_route_all(&unready);
     if (w->state == WORKER_IDLE)
         pool_free_worker(w);
+    renew_look(s);   /* others may run an older binary */
+    s->renew = true; /* and may follow now */
     crew_start_workers(s);
 }
 
@@ -157,64 +158,6 @@ void crew_worker_gone(struct worker *w)
     crew_start_workers(w->server);
 }
 
-static bool subscribed_there(const struct worker *w)
-{
-    list_for_each (it, &w->threads)
-        if (list_entry(it, struct thread, in_owner)->subscriber)
-            return true;
-    return false;
-}
-
-/* Why a free worker is to be replaced; NULL if it is not. */
-static const char *worn_out(const struct worker *w)
-{
-    const struct config *c = w->server->config;
-    if (subscribed_there(w))
-        return NULL;
-    if (w->retire)
-        return "replaced, as its binary, configuration or login is out of date";
-    if (c->max_streams_per_worker &&
-        w->streams_since_start >= (unsigned long)c->max_streams_per_worker)
-        return "replaced after maxStreamsPerWorker streams";
-    if (c->max_worker_age_ms && now_ms() - w->started_at >= (uint64_t)c->max_worker_age_ms)
-        return "replaced past maxWorkerAgeMs";
-    if (c->max_worker_rss_bytes &&
-        children_tree(w->pid).rss_bytes > (uint64_t)c->max_worker_rss_bytes)
-        return "replaced past maxWorkerRssBytes";
-    return NULL;
-}
-
-bool crew_replace_if_worn(struct worker *w)
-{
-    if (!in_pool(w)) {
-        w->wanted = false;
-        worker_stop(w, false, "poolSize was reduced");
-        return true;
-    }
-    const char *why = worn_out(w);
-    if (why)
-        worker_stop(w, true, why);
-    return why != NULL;
-}
-
-void crew_retire(struct worker *w, const char *why)
-{
-    if (w->state == WORKER_DOWN || w->state == WORKER_STOPPING)
-        return;
-    log_info(&w->server->log, "worker %u: will be replaced: %s", w->id, why);
-    w->retire = true;
-    if (w->state == WORKER_IDLE)
-        (void)crew_replace_if_worn(w);
-}
-
-void crew_retire_others(struct worker *w, const char *change)
-{
-    struct server *s = w->server;
-    for (size_t i = 0; i < s->n_workers; i++)
-        if (s->workers[i] != w)
-            crew_retire(s->workers[i], change);
-}
-
 uint64_t crew_idle_limit_ms(const struct worker *w)
 {
     const struct config *c = w->server->config;
@@ -232,13 +175,13 @@ void crew_worker_unused(struct worker *w)
         worker_stop(w, true, "it does not answer");
         return;
     }
-    if (crew_replace_if_worn(w))
+    if (renew_if_due(w))
         return;
     bool timed_out = s->config->idle_timeout_ms &&
                      now_ms() - w->idle_since + 1 >= (uint64_t)s->config->idle_timeout_ms;
-    if (timed_out && !subscribed_there(w) && alive(s) > (size_t)s->config->min_workers) {
+    if (timed_out && !ownership_subscribed(w) && alive(s) > (size_t)s->config->min_workers) {
         worker_stop(w, false, "idle for idleTimeoutMs");
-    } else if (timed_out && !subscribed_there(w) && !list_empty(&w->threads)) {
+    } else if (timed_out && !ownership_subscribed(w) && !list_empty(&w->threads)) {
         worker_stop(w, true, "idle for idleTimeoutMs, to free its threads' locks");
     } else {
         worker_set_state(w, WORKER_IDLE);

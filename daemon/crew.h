@@ -20,6 +20,9 @@ void crew_worker_unused(struct worker *w); /* idle for crew_idle_limit_ms */
 void crew_worker_gone(struct worker *w);
 void crew_start_failed(struct worker *w);
 
+/* The configuration has room for it: workers beyond poolSize are on their way out. */
+bool crew_has(const struct worker *w);
+
 /* After how long of being idle it is to be looked at; 0: never. */
 uint64_t crew_idle_limit_ms(const struct worker *w);
 
@@ -29,15 +32,6 @@ bool crew_hopeless(const struct server *s);
 /* A ready worker for a request that needs none to itself: one that the client holds, else the one
  * with the least to do; NULL if none is ready. */
 struct worker *crew_any_ready(struct server *s, const struct client *c);
-
-/* To be replaced as soon as it is idle and nobody subscribes to a thread there. */
-void crew_retire(struct worker *w, const char *why);
-
-/* A global change was made at this worker that the other processes do not see, or see late. */
-void crew_retire_others(struct worker *w, const char *change);
-
-/* Stops a free worker that is past one of the limits, or retired. True if it did. */
-bool crew_replace_if_worn(struct worker *w);
 
 /* Has said nothing for so long that it must be asked before it is given away. */
 bool crew_is_silent(const struct worker *w);

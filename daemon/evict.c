@@ -2,10 +2,10 @@
 
 #include "daemon/abort.h"
 #include "daemon/client.h"
-#include "daemon/crew.h"
 #include "daemon/move.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
+#include "daemon/renew.h"
 #include "daemon/request.h"
 #include "daemon/router.h"
 #include "proto/json.h"
@@ -163,7 +163,7 @@ static void overdue(struct thread *t)
     if (w->state != WORKER_BUSY || !list_empty(&w->preparing))
         worker_stop(w, true, "a thread there does not close");
     else if (!w->retire)
-        crew_retire(w, "a thread there does not close");
+        renew_retire(w, "a thread there does not close");
 }
 
 static bool keeps_threads(const struct thread *t, uint64_t age_ms)

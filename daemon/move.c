@@ -3,7 +3,6 @@
 #include "daemon/abort.h"
 #include "daemon/client.h"
 #include "daemon/control.h"
-#include "daemon/crew.h"
 #include "daemon/evict.h"
 #include "daemon/lockholder.h"
 #include "daemon/loss.h"
@@ -156,7 +155,7 @@ struct worker *move_drop(struct thread *t)
 static void over(struct move *m)
 {
     struct thread *t = m->thread;
-    struct worker *from = m->from, *to = m->to;
+    struct worker *to = m->to;
     struct server *s = server_of(m);
     _cleanup_free_ char *id = strdup(t->id);
     struct list blocked;
@@ -165,9 +164,7 @@ static void over(struct move *m)
     forget(m);
     pool_arrived(to, id ? id : "");
     router_route_all(&blocked);
-    if (from->state == WORKER_IDLE)
-        (void)crew_replace_if_worn(from);
-    s->offer = true;
+    s->offer = s->renew = true;
 }
 
 void move_count(const struct thread *t, const struct worker *from, uint64_t since_ms)
@@ -547,6 +544,17 @@ bool move_notified(struct thread *t, const struct envelope *e)
         if (t->active && !m->back)
             turn_began(m);
         return true;
+    }
+    return false;
+}
+
+bool move_involves(const struct worker *w)
+{
+    const struct server *s = w->server;
+    for (size_t i = 0; i < s->n_workers; i++) {
+        const struct thread *t = s->workers[i]->incoming;
+        if (t && (t->move->from == w || t->move->to == w))
+            return true;
     }
     return false;
 }

@@ -26,6 +26,9 @@ bool move_hides(const struct thread *t, const struct envelope *e);
  * thread. The thread may be gone on return of true. */
 bool move_notified(struct thread *t, const struct envelope *e);
 
+/* A thread moves from or to this worker. */
+bool move_involves(const struct worker *w);
+
 /* The worker is STOPPING, nothing there is ended yet: threads on the way from or to it go on or
  * back. */
 void move_worker_lost(struct worker *w);

@@ -1,10 +1,10 @@
 #include "daemon/ownership.h"
 
 #include "daemon/client.h"
-#include "daemon/crew.h"
 #include "daemon/evict.h"
 #include "daemon/move.h"
 #include "daemon/pool.h"
+#include "daemon/renew.h"
 #include "daemon/request.h"
 #include "daemon/router.h"
 
@@ -30,6 +30,8 @@ struct thread *ownership_begin(struct worker *w, struct slice id)
 void ownership_subscribe(struct thread *t, struct client *c)
 {
     thread_subscribe(t, c, c ? &c->threads : NULL);
+    if (!c)
+        t->owner->server->renew = true;
 }
 
 void ownership_asked(struct worker *w, struct slice thread_id, const struct client *c)
@@ -64,6 +66,14 @@ void ownership_not_opened(struct request *r)
     t->opening = NULL;
     if (t->provisional)
         ownership_end(t);
+}
+
+bool ownership_subscribed(const struct worker *w)
+{
+    list_for_each (it, &w->threads)
+        if (list_entry(it, struct thread, in_owner)->subscriber)
+            return true;
+    return false;
 }
 
 void ownership_move(struct thread *t, struct worker *to)
@@ -104,5 +114,5 @@ void ownership_end(struct thread *t)
     if (target)
         pool_settle(target);
     if (w->state == WORKER_IDLE)
-        (void)crew_replace_if_worn(w);
+        (void)renew_if_due(w);
 }

@@ -24,6 +24,9 @@ void ownership_asked(struct worker *w, struct slice thread_id, const struct clie
 /* That client; NULL if there is none, or it has left. */
 struct client *ownership_asker(const struct worker *w, struct slice thread_id);
 
+/* A client has a thread open that this worker owns. */
+bool ownership_subscribed(const struct worker *w);
+
 /* Makes a client the thread's one subscriber; NULL for nobody. */
 void ownership_subscribe(struct thread *t, struct client *c);
 

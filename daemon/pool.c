@@ -10,6 +10,7 @@
 #include "daemon/limit.h"
 #include "daemon/mobile.h"
 #include "daemon/move.h"
+#include "daemon/renew.h"
 #include "daemon/router.h"
 
 #include <assert.h>
@@ -57,13 +58,20 @@ static bool waiter_may_lease(const struct waiter *w, void *arg)
     return !r->client->doomed && !(t && t->move) && may_lease(r->client);
 }
 
+/* The same for a worker that poolSize has no room for: nothing but what is there already. */
+static bool waiter_may_stay(const struct waiter *w, void *arg)
+{
+    return w->lane != &request_of(w)->server->queue.any && waiter_may_lease(w, arg);
+}
+
 /* The oldest that may have this worker. Those whose thread has found another owner since they
  * began to wait go to that one's lane first. */
 static struct request *next_for(struct worker *w)
 {
     struct server *s = w->server;
     for (;;) {
-        struct waiter *waiter = queue_oldest(&s->queue, &w->lane, waiter_may_lease, NULL);
+        struct waiter *waiter = queue_oldest(
+            &s->queue, &w->lane, crew_has(w) ? waiter_may_lease : waiter_may_stay, NULL);
         if (!waiter)
             return NULL;
         struct request *r = request_of(waiter);
@@ -176,7 +184,7 @@ static struct request *first_to_bring(const struct worker *w, const struct reque
 
 void pool_free_worker(struct worker *w)
 {
-    if (w->exited || crew_replace_if_worn(w))
+    if (w->exited || renew_if_due(w))
         return;
     struct request *next = next_for(w), *moving = first_to_bring(w, next);
     bool silent = (next || moving) && crew_is_silent(w);
@@ -189,6 +197,7 @@ void pool_free_worker(struct worker *w)
     }
     if (w->state != WORKER_IDLE)
         worker_set_state(w, WORKER_IDLE);
+    w->server->renew = true; /* it could have a thread of one that is to be replaced */
     if (silent)
         crew_probe(w);
     server_check_drained(w->server);
@@ -275,22 +284,32 @@ void pool_settle_all(struct server *s)
         pool_settle(s->workers[i]);
 }
 
-/* Of the idle workers the one with the fewest subscribed threads, so that threads spread.
- * `owner`: one that could have its threads; NULL: any. */
-static struct worker *best_idle(struct server *s, const struct worker *owner)
+/* One that may have the threads of `owner`. */
+typedef bool fits(const struct worker *w, const struct worker *owner);
+
+/* How little an idle worker is to be chosen. The one with the fewest subscribed threads is best, so
+ * that threads spread; one that is to be replaced is better left alone. */
+static size_t unfitness(const struct worker *w)
+{
+    size_t n = w->retire ? SIZE_MAX / 2 : 0;
+    list_for_each (it, &w->threads)
+        n += list_entry(it, struct thread, in_owner)->subscriber != NULL;
+    return n;
+}
+
+/* `fit` NULL: any. */
+static struct worker *best_idle(struct server *s, fits *fit, const struct worker *owner)
 {
     struct worker *best = NULL;
-    size_t fewest = SIZE_MAX;
+    size_t least = SIZE_MAX;
     for (size_t i = 0; i < s->n_workers; i++) {
         struct worker *w = s->workers[i];
-        size_t n = 0;
-        if (w->state != WORKER_IDLE || w->exited || crew_is_silent(w) ||
-            (owner && !mobile_fits(w, owner)))
+        if (w->state != WORKER_IDLE || w->exited || !crew_has(w) || crew_is_silent(w) ||
+            (fit && !fit(w, owner)))
             continue;
-        list_for_each (it, &w->threads)
-            n += list_entry(it, struct thread, in_owner)->subscriber != NULL;
-        if (n < fewest) {
-            fewest = n;
+        size_t n = unfitness(w);
+        if (n < least) {
+            least = n;
             best = w;
         }
     }
@@ -367,7 +386,7 @@ static void wait_in_line(struct request *r, struct worker *want)
 static bool bring_at_once(struct request *r)
 {
     struct thread *t = thread_of(r);
-    struct worker *w = t ? best_idle(r->server, t->owner) : NULL;
+    struct worker *w = t ? best_idle(r->server, mobile_fits, t->owner) : NULL;
     if (!w || !may_lease(r->client) || mobile_decide(r, t, w, 0) != POLICY_MOVE)
         return false;
     if (mobile_is_cold(r, t))
@@ -392,7 +411,7 @@ void pool_request(struct request *r, struct worker *want)
         return;
     }
     if (!want)
-        w = best_idle(s, NULL);
+        w = best_idle(s, NULL, NULL);
     if (w && w->state == WORKER_IDLE && !w->exited && !crew_is_silent(w) && may_lease(r->client)) {
         pool_lease_to(w, r->client);
         grant(w, r);
@@ -478,6 +497,25 @@ void pool_offer(struct server *s)
     for (size_t i = 0; s->queue.length && i < s->n_workers; i++)
         if (s->workers[i]->state == WORKER_IDLE)
             pool_free_worker(s->workers[i]);
+}
+
+static bool is_another(const struct worker *w, const struct worker *owner)
+{
+    return w != owner;
+}
+
+bool pool_relocate(struct thread *t)
+{
+    struct worker *to = best_idle(t->owner->server, is_another, t->owner);
+    if (!to || !may_lease(t->subscriber))
+        return false;
+    pool_lease_to(to, t->subscriber);
+    if (move_begin(t, to))
+        return true;
+    t->keeps |= 1U << STAY_FAILED;
+    pool_end_lease(to);
+    worker_set_state(to, WORKER_IDLE);
+    return false;
 }
 
 void pool_arrived(struct worker *w, const char *thread_id)

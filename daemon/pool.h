@@ -46,6 +46,10 @@ void pool_thread_unowned(struct worker *w, const char *id);
 /* Another worker than `from` has it now, or will have: who waits for it waits there. */
 void pool_thread_moved(const struct thread *t, struct worker *from);
 
+/* Begins to bring an open thread to whichever other worker is idle, though nobody waits for it.
+ * False where there is none now. */
+bool pool_relocate(struct thread *t);
+
 /* A move is over that this worker was leased for: the request that it was for goes on, if its
  * thread is here. */
 void pool_arrived(struct worker *w, const char *thread_id);

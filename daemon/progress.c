@@ -2,11 +2,11 @@
 
 #include "daemon/asks.h"
 #include "daemon/client.h"
-#include "daemon/crew.h"
 #include "daemon/evict.h"
 #include "daemon/move.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
+#include "daemon/renew.h"
 #include "daemon/router.h"
 #include "daemon/settings.h"
 #include "daemon/sources.h"
@@ -330,7 +330,7 @@ static void on_success(struct worker *w, struct request *r, struct thread *t,
         t = thread_of(w, r);
     }
     if (flags & METHOD_STATE)
-        crew_retire_others(w, r->method->name);
+        renew_retire_others(w, r->method->name);
     if (r->method->class == METHOD_GLOBAL)
         r->client->admin_worker = w->id;
     if (r->method->class == METHOD_PINNED && w->lease.holder == r->client)

@@ -2,12 +2,12 @@
 
 #include "daemon/abort.h"
 #include "daemon/asks.h"
-#include "daemon/crew.h"
 #include "daemon/lockholder.h"
 #include "daemon/move.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
 #include "daemon/progress.h"
+#include "daemon/renew.h"
 #include "proto/json.h"
 
 /* A worker of ours that holds a lock lets go within milliseconds. */
@@ -58,7 +58,7 @@ static void notification_without_thread(struct worker *w, const struct envelope 
         deliver(w, c ? c : w->lease.holder, e, line);
     /* The other workers see a new login late, if at all. */
     if (slice_is(e->method, "account/login/completed"))
-        crew_retire_others(w, "account/login/completed");
+        renew_retire_others(w, "account/login/completed");
 }
 
 static void notification(struct worker *w, const struct envelope *e, struct slice line)

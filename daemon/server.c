@@ -7,6 +7,7 @@
 #include "daemon/crew.h"
 #include "daemon/lease.h"
 #include "daemon/pool.h"
+#include "daemon/renew.h"
 #include "daemon/request.h"
 #include "daemon/router.h"
 #include "daemon/worker.h"
@@ -66,6 +67,8 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
     do {
         if (s->offer)
             pool_offer(s);
+        if (s->renew)
+            renew_next(s);
         while ((c = list_first(&s->doomed, struct client, in_doomed))) {
             abort_client(c);
             client_free(c);
@@ -79,7 +82,7 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
         /* What is written makes room for more to be read. */
         while ((c = list_first(&s->resumed, struct client, in_resumed)))
             client_take_rest(c);
-    } while (s->offer || !list_empty(&s->doomed) || !list_empty(&s->dirty_workers) ||
+    } while (s->offer || s->renew || !list_empty(&s->doomed) || !list_empty(&s->dirty_workers) ||
              !list_empty(&s->dirty_clients));
     tell_status(s);
 }
@@ -217,19 +220,10 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *w, int revents)
     server_stop(server_of(loop));
 }
 
-/* Workers that would be started otherwise today. */
-static void retire_outdated(struct server *s, bool codex_changed)
+static void retire_all(struct server *s, const char *why)
 {
-    struct binary now;
-    _cleanup_free_ char *path = spawn_resolve(s->config);
-    bool readable = path && binary_read(path, &now) == 0;
-    for (size_t i = 0; i < s->n_workers; i++) {
-        struct worker *w = s->workers[i];
-        if (codex_changed)
-            crew_retire(w, "the configuration of codex has changed");
-        else if (readable && w->pid > 0 && !binary_same(&now, &w->binary))
-            crew_retire(w, "the codex binary has changed");
-    }
+    for (size_t i = 0; i < s->n_workers; i++)
+        renew_retire(s->workers[i], why);
 }
 
 static void reload(struct server *s)
@@ -251,7 +245,10 @@ static void reload(struct server *s)
         listener_resume(s);
     if (crew_resize(s) < 0)
         log_error(&s->log, "out of memory for workers");
-    retire_outdated(s, codex_changed);
+    if (codex_changed)
+        retire_all(s, "the configuration of codex has changed");
+    else
+        renew_look(s);
     config_free(before);
     crew_start_workers(s);
     log_info(&s->log, "configuration reloaded");

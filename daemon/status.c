@@ -3,6 +3,7 @@
 #include "daemon/children.h"
 #include "daemon/client.h"
 #include "daemon/mobile.h"
+#include "daemon/renew.h"
 #include "daemon/request.h"
 #include "daemon/worker.h"
 
@@ -86,6 +87,32 @@ static size_t count(const struct list *list)
     return n;
 }
 
+/* More of them help nobody, and make every status long. */
+#define THREADS_SHOWN 100
+
+/* Why it is to be replaced, and which open threads are still in the way, with what holds each. */
+static cJSON *replace(const struct worker *w)
+{
+    const char *why = renew_why(w);
+    size_t n = 0;
+    if (!why)
+        return cJSON_CreateNull();
+    cJSON *o = cJSON_CreateObject();
+    text(o, "reason", why);
+    cJSON *threads = cJSON_AddArrayToObject(o, "threads");
+    list_for_each (it, &w->threads) {
+        const struct thread *t = list_entry(it, struct thread, in_owner);
+        if (!t->subscriber || ++n > THREADS_SHOWN)
+            continue;
+        cJSON *each = cJSON_CreateObject();
+        text(each, "threadId", t->id);
+        number(each, "client", t->subscriber->id);
+        text(each, "stays", renew_keeps(t));
+        cJSON_AddItemToArray(threads, each);
+    }
+    return o;
+}
+
 static cJSON *worker(const struct worker *w)
 {
     cJSON *o = cJSON_CreateObject();
@@ -109,7 +136,7 @@ static cJSON *worker(const struct worker *w)
     number(o, "processes", tree.processes);
     number(o, "ageMs", w->pid ? now_ms() - w->started_at : 0);
     number(o, "waiting", count(&w->lane.waiters));
-    cJSON_AddBoolToObject(o, "replacePending", w->retire);
+    cJSON_AddItemToObject(o, "replace", replace(w));
     if (w->start_failed)
         text(o, "lastError", w->server->start_failure);
     return o;
@@ -174,7 +201,7 @@ static cJSON *times(const uint32_t *ms, unsigned long total)
     return o;
 }
 
-/* More of them help nobody, and make every status long. */
+/* As of threads. */
 #define WAITERS_SHOWN 1000
 
 static cJSON *waiter(struct server *s, const struct request *r, size_t position)

@@ -190,8 +190,8 @@ static void forget_process(struct worker *w)
     free(w->mark);
     w->start_error = w->stop_reason = w->mark = NULL;
     w->pid = 0;
-    w->exited = w->output_closed = w->exec_failed = w->probing = w->verifying = w->retire =
-        w->unloads = false;
+    w->exited = w->output_closed = w->exec_failed = w->probing = w->verifying = w->unloads = false;
+    w->retire = NULL;
     memset(w->closed, 0, sizeof(*w->closed));
 }
 

@@ -97,7 +97,7 @@ struct worker {
     bool start_failed;  /* the last start did */
     char *stop_reason;  /* told to those who lose something by it */
     bool replace;       /* start again at once when it has exited */
-    bool retire;        /* to be replaced when idle and nobody subscribes to a thread there */
+    const char *retire; /* why it is to be replaced; NULL: it is not */
     bool output_closed; /* nothing more will be heard of it */
     bool exited;        /* its status is known; what is left in its pipes is being read */
     bool unloads;       /* has been seen to close a thread: this Codex lets go */

@@ -76,6 +76,26 @@ test('status shows who waits for what, and why a thread does not move', async (t
     assert.equal(lines[at + 21], 'and 10 more');
 });
 
+test('status shows what keeps a worker from being replaced', async (t) => {
+    const replace = {
+        reason: 'the codex binary has changed',
+        threads: [
+            { threadId: 'thread-a', client: 4, stays: 'it is ephemeral' },
+            { threadId: 'thread-b', client: 12, stays: null },
+        ],
+    };
+    const workers = [{ ...STATUS.workers[0], replace }, { ...STATUS.workers[1], replace: null }];
+    const daemon = await PlayedDaemon.start(t, statusIs({ ...STATUS, workers }));
+    const { out } = await run(t, daemon.args('status'));
+    assert.ok(out.includes([
+        'worker 1 is to be replaced: the codex binary has changed',
+        '  thread thread-a of client 4 stays: it is ephemeral',
+        '  thread thread-b of client 12 is to move',
+        '',
+        'CLIENT',
+    ].join('\n')), out);
+});
+
 test('status says first what is wrong', async (t) => {
     const wrong = [
         [{ pool: { ...STATUS.pool, down: 1 } }, /^1 of 2 workers is down: codex does not start/],

@@ -152,6 +152,7 @@ test('the other dies while the owner is asked: another takes its place', async (
     const s = await moving(t);
     const question = await stopAt(s, s.owner, 'thread/queue/list');
     await s.other.die();
+    await s.daemon.untilStatus((status) => status.counters.workerExits === 1, 'it is gone');
     s.owner.on('thread/queue/list', (r) => s.owner.reply(r, { data: [] }));
     s.owner.default(question);
     const next = await s.daemon.fake.worker();

@@ -21,11 +21,10 @@ test('a changed codex replaces idle workers at once, one in use when it is free'
     assert.equal(busy.gone, false);
     busy.turn().complete();
     await a.turnCompleted(threadId);
-    await daemon.untilStatus((s) => s.pool.busy === 0, 'the turn is over');
-    assert.equal(busy.gone, false, 'its thread is still open');
-    await a.close();
     await busy.exited;
+    assert.equal(daemon.fake.owner(threadId), successor, 'its thread has moved');
     await daemon.untilStatus((s) => s.pool.ready === 2, 'both are new');
+    assert.equal(a.has('thread/closed'), false);
 });
 
 test('a changed binary replaces idle workers', async (t) => {

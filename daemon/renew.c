@@ -1,0 +1,142 @@
+#include "daemon/renew.h"
+
+#include "daemon/children.h"
+#include "daemon/client.h"
+#include "daemon/crew.h"
+#include "daemon/move.h"
+#include "daemon/ownership.h"
+#include "daemon/pool.h"
+#include "daemon/spawn.h"
+#include "daemon/stay.h"
+
+/* A changed binary need not be noticed sooner. */
+#define LOOK_MS 10000
+
+/* Past one of the limits. */
+static const char *worn_out(const struct worker *w)
+{
+    const struct config *c = w->server->config;
+    if (c->max_streams_per_worker &&
+        w->streams_since_start >= (unsigned long)c->max_streams_per_worker)
+        return "it is past maxStreamsPerWorker";
+    if (c->max_worker_age_ms && now_ms() - w->started_at >= (uint64_t)c->max_worker_age_ms)
+        return "it is past maxWorkerAgeMs";
+    if (c->max_worker_rss_bytes &&
+        children_tree(w->pid).rss_bytes > (uint64_t)c->max_worker_rss_bytes)
+        return "it is past maxWorkerRssBytes";
+    return NULL;
+}
+
+/* One that is on its way to be ready again, or cannot be started: not another one as well. So a
+ * binary that does not start costs one worker and no more. */
+static bool another_is_away(const struct worker *w)
+{
+    const struct server *s = w->server;
+    for (size_t i = 0; i < s->n_workers; i++) {
+        const struct worker *other = s->workers[i];
+        if (other != w && crew_has(other) && !worker_ready(other) &&
+            (other->state != WORKER_DOWN || other->wanted))
+            return true;
+    }
+    return false;
+}
+
+void renew_retire(struct worker *w, const char *why)
+{
+    if (w->state == WORKER_DOWN || w->state == WORKER_STOPPING || w->retire)
+        return;
+    log_info(&w->server->log, "worker %u: will be replaced: %s", w->id, why);
+    w->retire = why;
+    w->server->renew = true;
+}
+
+void renew_retire_others(struct worker *w, const char *change)
+{
+    struct server *s = w->server;
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (s->workers[i] != w)
+            renew_retire(s->workers[i], change);
+}
+
+void renew_look(struct server *s)
+{
+    struct binary now;
+    _cleanup_free_ char *path = spawn_resolve(s->config);
+    bool readable = path && binary_read(path, &now) == 0;
+    s->looked_at = now_ms();
+    for (size_t i = 0; readable && i < s->n_workers; i++)
+        if (s->workers[i]->pid > 0 && !binary_same(&now, &s->workers[i]->binary))
+            renew_retire(s->workers[i], "the codex binary has changed");
+}
+
+const char *renew_why(const struct worker *w)
+{
+    if (w->state == WORKER_DOWN || w->state == WORKER_STOPPING)
+        return NULL;
+    return crew_has(w) ? w->retire : "poolSize was reduced";
+}
+
+bool renew_if_due(struct worker *w)
+{
+    if (!w->retire && crew_has(w)) {
+        const char *worn = worn_out(w);
+        if (worn)
+            renew_retire(w, worn);
+    }
+    const char *why = renew_why(w);
+    if (!why)
+        return false;
+    w->server->renew = true;
+    if (ownership_subscribed(w) || move_involves(w) || (crew_has(w) && another_is_away(w)))
+        return false;
+    if (!crew_has(w))
+        w->wanted = false;
+    worker_stop(w, crew_has(w), why);
+    return true;
+}
+
+const char *renew_keeps(const struct thread *t)
+{
+    if (t->owner->server->config->moves != MOVES_AUTO)
+        return "moves is not \"auto\"";
+    if (t->move)
+        return "it is moving";
+    enum stay stay = stay_why(t, t->subscriber);
+    return stay == STAY_NOT ? NULL : stay_words(stay);
+}
+
+/* The first thread to leave; NULL where there is none, or one has to stay: then the others would
+ * leave for nothing. */
+static struct thread *first_to_leave(const struct worker *w)
+{
+    struct thread *found = NULL;
+    list_for_each (it, &w->threads) {
+        struct thread *t = list_entry(it, struct thread, in_owner);
+        if (!t->subscriber)
+            continue;
+        if (t->subscriber->doomed || renew_keeps(t))
+            return NULL;
+        if (!found)
+            found = t;
+    }
+    return found;
+}
+
+void renew_next(struct server *s)
+{
+    s->renew = false;
+    if (s->phase != SERVER_RUNNING)
+        return;
+    if (now_ms() - s->looked_at >= LOOK_MS)
+        renew_look(s);
+    for (size_t i = 0; i < s->n_workers; i++) {
+        struct worker *w = s->workers[i];
+        if (!renew_why(w) || w->state != WORKER_IDLE || w->exited || renew_if_due(w))
+            continue;
+        struct thread *t = move_involves(w) ? NULL : first_to_leave(w);
+        if (t && pool_relocate(t))
+            break;
+    }
+    /* Whatever this has seen stays so until something says that it has changed. */
+    s->renew = false;
+}
