@@ -2,6 +2,7 @@
 
 #include "daemon/client.h"
 #include "daemon/mobile.h"
+#include "daemon/move.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
 #include "daemon/renew.h"
@@ -177,11 +178,12 @@ void crew_worker_unused(struct worker *w)
     }
     if (renew_if_due(w))
         return;
+    bool unused = !ownership_subscribed(w) && !move_involves(w);
     bool timed_out = s->config->idle_timeout_ms &&
                      now_ms() - w->idle_since + 1 >= (uint64_t)s->config->idle_timeout_ms;
-    if (timed_out && !ownership_subscribed(w) && alive(s) > (size_t)s->config->min_workers) {
+    if (timed_out && unused && alive(s) > (size_t)s->config->min_workers) {
         worker_stop(w, false, "idle for idleTimeoutMs");
-    } else if (timed_out && !ownership_subscribed(w) && !list_empty(&w->threads)) {
+    } else if (timed_out && unused && !list_empty(&w->threads)) {
         worker_stop(w, true, "idle for idleTimeoutMs, to free its threads' locks");
     } else {
         worker_set_state(w, WORKER_IDLE);

@@ -136,6 +136,8 @@ void renew_next(struct server *s)
         struct thread *t = move_involves(w) ? NULL : first_to_leave(w);
         if (t && pool_relocate(t))
             break;
+        if (t)
+            crew_probe_silent(s);
     }
     /* Whatever this has seen stays so until something says that it has changed. */
     s->renew = false;
