@@ -56,6 +56,7 @@ test('never more than one worker is away', async (t) => {
     for (let i = 0; i < 4; i++) await talk(daemon, {}, `client ${i}`);
     change(daemon);
     await untilAllNew(daemon, 3);
+    await daemon.untilStatus((status) => status.pool.ready === 3, 'the last one is ready');
     const starts = [...daemon.log.matchAll(/worker (\d+): (idle -> stopping|starting -> idle)/g)].slice(3);
     let away = 0;
     for (const [, , what] of starts) {
