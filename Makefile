@@ -35,7 +35,7 @@ OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ)
 
 C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch])
 
-.PHONY: all help demo check check-all unit e2e real units deps npm format format-check install uninstall clean FORCE
+.PHONY: all help demo check unit e2e real units analyze deps npm format format-check install uninstall clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
@@ -44,6 +44,7 @@ help:
 	@echo 'make demo [LOGIN=1]      install what is missing, show the pool at work'
 	@echo 'make check               install what is missing, run all tests'
 	@echo 'make unit|e2e|real|units one part of the tests'
+	@echo 'make analyze             gcc -fanalyzer and the static analyzer of clang'
 	@echo 'make install|uninstall   [PREFIX=/usr/local] [DESTDIR=]'
 	@echo 'make format              clang-format over all C files'
 	@echo 'make clean               remove build/'
@@ -102,6 +103,10 @@ real: all npm
 
 units: all
 	sh tests/systemd/units.sh
+
+analyze:
+	@sh tests/install-deps.sh build clang
+	@sh tests/analyze.sh
 
 format:
 	clang-format -i $(C_FILES)

@@ -1,5 +1,6 @@
 #include "client/table.h"
 
+#include <assert.h>
 #include <stdarg.h>
 
 void table_init(struct table *t, const char *const *titles, size_t columns, unsigned right)
@@ -67,6 +68,7 @@ static void print_cell(const struct table *t, FILE *to, size_t column, const cha
 void table_print(const struct table *t, FILE *to, const char *title_style, const char *style_end)
 {
     size_t widths[TABLE_COLUMNS_MAX] = {0};
+    assert(t->columns > 0);
     if (t->failed)
         return;
     for (size_t i = 0; i < t->columns; i++)

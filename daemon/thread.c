@@ -39,6 +39,7 @@ void threads_deinit(struct threads *ts)
 
 static struct list *bucket_of(const struct threads *ts, struct slice id)
 {
+    assert(ts->n_buckets > 0);
     return &ts->buckets[thread_hash(id) % ts->n_buckets];
 }
 

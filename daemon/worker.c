@@ -286,7 +286,7 @@ static void start_failed(struct worker *w, const char *reason)
 void worker_start(struct worker *w)
 {
     struct server *s = w->server;
-    struct spawned child;
+    struct spawned child = {0};
     char reason[512];
     assert(w->state == WORKER_DOWN && w->pid == 0);
     worker_set_state(w, WORKER_STARTING);

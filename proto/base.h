@@ -46,7 +46,7 @@ static inline bool slice_is(struct slice a, const char *s)
 static inline bool slice_starts(struct slice a, const char *prefix)
 {
     size_t n = strlen(prefix);
-    return a.n >= n && memcmp(a.p, prefix, n) == 0;
+    return a.p && a.n >= n && memcmp(a.p, prefix, n) == 0;
 }
 
 /* A NUL-terminated heap copy, the caller's to free; NULL when out of memory. */
