@@ -35,7 +35,7 @@ OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ)
 
 C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch])
 
-.PHONY: all help demo check unit e2e real units analyze deps npm format format-check install uninstall clean FORCE
+.PHONY: all help demo check unit e2e real units analyze valgrind coverage deps npm format format-check install uninstall clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
@@ -45,6 +45,8 @@ help:
 	@echo 'make check               install what is missing, run all tests'
 	@echo 'make unit|e2e|real|units one part of the tests'
 	@echo 'make analyze             gcc -fanalyzer and the static analyzer of clang'
+	@echo 'make valgrind            the tests on the scripted Codex under valgrind (slow)'
+	@echo 'make coverage            what the tests run of the code, and what not'
 	@echo 'make install|uninstall   [PREFIX=/usr/local] [DESTDIR=]'
 	@echo 'make format              clang-format over all C files'
 	@echo 'make clean               remove build/'
@@ -107,6 +109,12 @@ units: all
 analyze:
 	@sh tests/install-deps.sh build clang
 	@sh tests/analyze.sh
+
+valgrind: all $(BUILD)/unit-tests
+	@sh tests/valgrind.sh
+
+coverage:
+	@sh tests/coverage.sh
 
 format:
 	clang-format -i $(C_FILES)
