@@ -2,6 +2,8 @@
 
 #include "daemon/asks.h"
 
+#include <stdio.h>
+
 #define CHECK_MIN_S 0.05
 
 /* Milliseconds until the turn is past a limit; 0: it is. UINT64_MAX: never. */
@@ -30,10 +32,18 @@ static void interrupt(struct worker *w, struct thread *t)
              "worker %u: thread %s: its turn is past maxTurnMs or "
              "turnStallTimeoutMs: interrupted",
              w->id, t->id);
-    t->turn_interrupted = true;
+    t->turn_interrupted = now_ms();
     cJSON_AddStringToObject(params, "threadId", t->id);
     cJSON_AddStringToObject(params, "turnId", "");
     worker_ask(w, "turn/interrupt", params, NULL, NULL);
+}
+
+/* Milliseconds that an interrupted turn still has to end in. */
+static uint64_t grace_ms(const struct worker *w, const struct thread *t)
+{
+    uint64_t age = now_ms() - t->turn_interrupted;
+    uint64_t limit = (uint64_t)w->server->config->interrupt_timeout_ms;
+    return age < limit ? limit - age : 0;
 }
 
 static void check(struct worker *w)
@@ -41,13 +51,12 @@ static void check(struct worker *w)
     uint64_t next = UINT64_MAX;
     list_for_each (it, &w->threads) {
         struct thread *t = list_entry(it, struct thread, in_owner);
-        if (!t->running || t->turn_interrupted)
+        if (!t->running)
             continue;
-        uint64_t left = left_ms(w, t);
-        if (left == 0)
+        if (!t->turn_interrupted && left_ms(w, t) == 0)
             interrupt(w, t);
-        else if (left < next)
-            next = left;
+        uint64_t left = t->turn_interrupted ? grace_ms(w, t) : left_ms(w, t);
+        next = left < next ? left : next;
     }
     ev_timer_stop(w->server->loop, &w->limit);
     if (next == UINT64_MAX)
@@ -57,11 +66,30 @@ static void check(struct worker *w)
     ev_timer_start(w->server->loop, &w->limit);
 }
 
+static bool overdue(const struct worker *w)
+{
+    list_for_each (it, &w->threads) {
+        const struct thread *t = list_entry(it, struct thread, in_owner);
+        if (t->running && t->turn_interrupted && grace_ms(w, t) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void on_limit(struct ev_loop *loop, ev_timer *timer, int revents)
 {
+    struct worker *w = container_of(timer, struct worker, limit);
+    char reason[128];
     (void)loop;
     (void)revents;
-    check(container_of(timer, struct worker, limit));
+    if (!overdue(w)) {
+        check(w);
+        return;
+    }
+    (void)snprintf(reason, sizeof(reason),
+                   "its turn did not end within %lld ms of the interrupt by a limit",
+                   (long long)w->server->config->interrupt_timeout_ms);
+    worker_stop(w, true, reason);
 }
 
 void limit_init(struct worker *w)

@@ -1,4 +1,5 @@
-/* maxTurnMs and turnStallTimeoutMs: a turn past a limit is interrupted, once. */
+/* maxTurnMs and turnStallTimeoutMs: a turn past a limit is interrupted, once; a worker where it
+ * does not end by that is replaced. */
 #ifndef DAEMON_LIMIT_H
 #define DAEMON_LIMIT_H
 

@@ -48,7 +48,7 @@ static void on_turn_started(struct worker *w, struct thread *t, const struct env
     t->persisted = true;
     t->turn_open = t->subscriber != NULL;
     t->turn_since = now_ms();
-    t->turn_interrupted = false;
+    t->turn_interrupted = 0;
     t->turned = true;
     t->echoes = false;
     t->commands = 0;

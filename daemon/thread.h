@@ -44,16 +44,16 @@ struct thread {
     struct move *move; /* NULL: it is not moving */
     bool echoes;       /* what a resume by ourselves says of it is still to come */
 
-    bool unsubscribed;     /* its client said thread/unsubscribe; thread/closed is due */
-    bool evicting;         /* by ourselves: interrupted, and asked again until it is closed */
-    unsigned evict_asks;   /* unanswered requests of the eviction */
-    bool evict_closed;     /* closed, as soon as they are answered */
-    uint64_t evict_since;  /* ms */
-    uint64_t evict_asked;  /* ms, the last try */
-    uint64_t turn_since;   /* ms, of the turn that runs */
-    uint64_t last_event;   /* ms */
-    bool turn_interrupted; /* by a limit of ours: once is enough */
-    char *turn_id;         /* of the running turn, or of the last; NULL before the first */
+    bool unsubscribed;         /* its client said thread/unsubscribe; thread/closed is due */
+    bool evicting;             /* by ourselves: interrupted, and asked again until it is closed */
+    unsigned evict_asks;       /* unanswered requests of the eviction */
+    bool evict_closed;         /* closed, as soon as they are answered */
+    uint64_t evict_since;      /* ms */
+    uint64_t evict_asked;      /* ms, the last try */
+    uint64_t turn_since;       /* ms, of the turn that runs */
+    uint64_t last_event;       /* ms */
+    uint64_t turn_interrupted; /* ms, by a limit of ours: once is enough; 0: not */
+    char *turn_id;             /* of the running turn, or of the last; NULL before the first */
     char id[];
 };
 

@@ -273,6 +273,19 @@ test('maxTurnMs interrupts a turn', async (t) => {
     assert.equal((await a.turnCompleted(threadId)).params.turn.status, 'interrupted');
 });
 
+test('a worker where a turn past a limit does not end is replaced, and its client told', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { turnStallTimeoutMs: 30, interruptTimeoutMs: 30 } });
+    worker.hold('turn/interrupt');
+    const a = await PoolClient.open(daemon);
+    const threadId = await a.startThread();
+    await a.startTurn(threadId);
+    const { params } = await a.turnCompleted(threadId);
+    assert.equal(params.turn.status, 'failed');
+    assert.match(params.turn.error.message, /did not end within 30 ms of the interrupt/);
+    await daemon.fake.worker();
+    await daemon.untilStatus((s) => s.pool.ready === 1 && s.pool.busy === 0, 'another has taken its place');
+});
+
 /** A client whose turn has called a tool of its and then says nothing, beyond the limit for silence. */
 async function silentToolCall(t) {
     const [daemon, worker] = await startPool(t, 1, { config: { turnStallTimeoutMs: 60 } });
