@@ -211,7 +211,9 @@ static struct thread *running_here(const struct worker *w)
     struct thread *found = NULL;
     list_for_each (it, &w->threads) {
         struct thread *t = list_entry(it, struct thread, in_owner);
-        if (t->stream == w->streams && (!found || (t->running && !found->running)))
+        /* One that is on its way elsewhere takes no new ones along. */
+        if (t->stream == w->streams && (!t->move || t->running) &&
+            (!found || (t->running && !found->running)))
             found = t;
     }
     return found;

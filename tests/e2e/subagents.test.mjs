@@ -54,6 +54,37 @@ test('its parent\'s client may interrupt it, nobody else', async (t) => {
     assert.ok(worker.turn(scene.threadId), 'the parent\'s turn goes on');
 });
 
+test('one that appears as another thread of its client moves away does not go with that one', async (t) => {
+    const [daemon] = await startPool(t, 2, { config: NEVER });
+    const [held, scene] = [await runTurn(daemon, 'held'), { client: await PoolClient.open(daemon, { name: 'a' }) }];
+    await scene.client.request('pool/acquire');
+    const threads = [await scene.client.startThread(), await scene.client.startThread()];
+    scene.worker = daemon.fake.owner(threads[0]);
+    for (const threadId of threads) {
+        await scene.client.startTurn(threadId);
+        await scene.client.next('turn/started', (p) => p.threadId === threadId);
+        scene.worker.turn(threadId).complete();
+        await scene.client.turnCompleted(threadId);
+    }
+    held.turn.complete();
+    await daemon.untilStatus((s) => s.pool.busy === 1, 'the other worker is free');
+    await scene.client.request('thread/compact/start', { threadId: threads[1] });
+    scene.worker.hold('thread/unsubscribe');
+    const started = scene.client.startTurn(threads[0]);
+    const unsubscribe = await scene.worker.expect('thread/unsubscribe');
+    await spawnAgent(scene);
+    scene.worker.default(unsubscribe);
+    await started;
+    const owner = daemon.fake.owner(threads[0]);
+    assert.notEqual(owner, scene.worker);
+    owner.turn(threads[0]).complete();
+    await scene.client.turnCompleted(threads[0]);
+    await scene.client.request('thread/unsubscribe', { threadId: threads[0] });
+    await scene.client.next('thread/closed', (p) => p.threadId === threads[0]);
+    scene.worker.ask(APPROVAL, { threadId: 'child', turnId: 'x' });
+    await scene.client.next(APPROVAL);
+});
+
 test('thread/loaded/list has it for its parent\'s client only', async (t) => {
     const [daemon] = await startPool(t, 1, { config: NEVER });
     const scene = await runTurn(daemon);
