@@ -14,6 +14,8 @@
 /* A Codex that has never closed a thread and does not close an idle one within this never will:
  * versions before 0.155 do not know the setting. */
 #define NO_UNLOAD_MS 1000
+/* One that has so many of these to answer for a thread is not asked again: it does not listen. */
+#define ASKS_MAX 32
 
 static cJSON *thread_params(const struct thread *t)
 {
@@ -192,7 +194,8 @@ static void on_evict(struct ev_loop *loop, ev_timer *timer, int revents)
             overdue(t);
             break;
         }
-        if (t->evicting && !t->evict_closed && now - t->evict_asked >= RETRY_MS && w->stdin_fd >= 0)
+        bool again = now - t->evict_asked >= RETRY_MS && t->evict_asks < ASKS_MAX;
+        if (t->evicting && !t->evict_closed && again && w->stdin_fd >= 0)
             ask(t);
     }
     if (!more)

@@ -187,6 +187,18 @@ test('a worker whose turn does not end is replaced, and the next in line is serv
     assert.equal((await daemon.status()).counters.workersReplaced, 1);
 });
 
+test('a worker that answers nothing is not asked for ever', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { ...NEVER, interruptTimeoutMs: 2000 } });
+    const a = await PoolClient.open(daemon, { name: 'a' });
+    await a.startTurn(await a.startThread());
+    await a.next('turn/started');
+    worker.hold('turn/interrupt', 'thread/unsubscribe');
+    await a.close();
+    await daemon.fake.worker();
+    const asked = worker.received('thread/unsubscribe').length;
+    assert.ok(asked > 1 && asked < 20, `${asked} times`);
+});
+
 test('a Codex that never unloads: interrupt, clean the shells, and idle is enough', async (t) => {
     const all = await turnAndWaiter(t);
     all.worker.on('thread/unsubscribe', (r) => all.worker.reply(r, { status: 'unsubscribed' }));
