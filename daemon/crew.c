@@ -55,7 +55,8 @@ static void want_more(struct server *s)
         needed += any_would_do(s, list_entry(it, struct waiter, in_all));
     }
     for (size_t i = 0; i < s->n_workers; i++)
-        coming += s->workers[i]->state == WORKER_DOWN && s->workers[i]->wanted;
+        coming +=
+            s->workers[i]->state == WORKER_DOWN && s->workers[i]->wanted && crew_has(s->workers[i]);
     for (size_t i = 0; i < s->n_workers && coming < needed; i++) {
         struct worker *w = s->workers[i];
         if (w->state == WORKER_DOWN && !w->wanted && crew_has(w)) {
@@ -111,6 +112,9 @@ int crew_resize(struct server *s)
         w->wanted = s->config->prewarm;
         s->workers[s->n_workers++] = w;
     }
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (s->workers[i]->state == WORKER_IDLE && !s->workers[i]->probing)
+            worker_set_state(s->workers[i], WORKER_IDLE); /* its time limit may be another */
     s->renew = true; /* perhaps there are too many now */
     return 0;
 }
@@ -137,7 +141,8 @@ bool crew_hopeless(const struct server *s)
         const struct worker *w = s->workers[i];
         if (w->state != WORKER_DOWN)
             return false;
-        failed = failed || w->start_failed;
+        /* One beyond a reduced poolSize will not be tried again. */
+        failed = failed || (w->start_failed && crew_has(w));
     }
     return failed;
 }

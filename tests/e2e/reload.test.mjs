@@ -75,3 +75,24 @@ test('a bad file changes nothing and says why', async (t) => {
     assert.equal(status.pool.size, 1);
     assert.equal(worker.gone, false);
 });
+
+test('a shorter idleTimeoutMs counts for workers that are idle already', async (t) => {
+    const [daemon, one, two] = await startPool(t, 2, { config: { idleTimeoutMs: 0, minWorkers: 0 } });
+    daemon.writeConfig({ idleTimeoutMs: 20 });
+    daemon.signal('SIGHUP');
+    await Promise.all([one.exited, two.exited]);
+});
+
+test('a worker beyond a reduced poolSize that could not be started stands in nobody\'s way', async (t) => {
+    const [daemon, one, two] = await startPool(t, 2, { config: { minWorkers: 0 } });
+    const { command } = daemon.fake;
+    daemon.writeConfig({ codex: { command: '/nonexistent/codex' } });
+    daemon.signal('SIGHUP');
+    await Promise.all([one.exited, two.exited]);
+    await daemon.untilLog(/worker 2: cannot start codex/);
+    daemon.writeConfig({ poolSize: 1, idleTimeoutMs: 20, codex: { command } });
+    daemon.signal('SIGHUP');
+    await (await daemon.fake.worker()).exited;
+    const a = await PoolClient.open(daemon);
+    await a.startThread();
+});
