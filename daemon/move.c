@@ -138,6 +138,13 @@ static void forget(struct move *m)
     free(m);
 }
 
+/* Nothing comes to this worker after all: to whoever has it, or is next. */
+static void let_go(struct worker *to)
+{
+    pool_settle(to);
+    abort_check(to);
+}
+
 struct worker *move_drop(struct thread *t)
 {
     struct move *m = t->move;
@@ -205,7 +212,7 @@ static void lose(struct move *m)
     s->counters.moves_failed++;
     log_error(&s->log, "thread %s: closed, as it could move neither to worker %u nor back: %s",
               t->id, to->id, why);
-    forget(m);
+    (void)move_drop(t);
     if (t->subscriber)
         loss_close_thread(t);
     ownership_subscribe(t, NULL);
@@ -214,8 +221,7 @@ static void lose(struct move *m)
         evict_thread(t);
     else
         ownership_end(t);
-    pool_settle(to);
-    abort_check(to);
+    let_go(to);
 }
 
 static void unload(struct move *m);
@@ -510,7 +516,7 @@ static void turn_began(struct move *m)
     m->back = true;
     if (m->to->incoming == m->thread)
         m->to->incoming = NULL;
-    pool_settle(m->to);
+    let_go(m->to);
 }
 
 bool move_notified(struct thread *t, const struct envelope *e)
@@ -577,7 +583,7 @@ static void owner_lost(struct move *m)
     note(m, "worker %u is gone", t->owner->id);
     if (m->phase == MOVE_CHECKING) {
         forget(m);
-        pool_settle(to);
+        let_go(to);
     } else if (m->phase == MOVE_CLOSING) {
         load_next(m);
     } else {

@@ -1,5 +1,6 @@
 #include "daemon/ownership.h"
 
+#include "daemon/abort.h"
 #include "daemon/client.h"
 #include "daemon/evict.h"
 #include "daemon/move.h"
@@ -111,8 +112,10 @@ void ownership_end(struct thread *t)
         pool_thread_unowned(w, id);
     router_route_all(&blocked);
     pool_settle(w);
-    if (target)
+    if (target) {
         pool_settle(target);
+        abort_check(target);
+    }
     if (w->state == WORKER_IDLE)
         (void)renew_if_due(w);
 }

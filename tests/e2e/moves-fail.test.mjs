@@ -86,6 +86,19 @@ test('the owner dies while it is asked: the thread is closed, the turn answered'
     await s.daemon.untilStatus((status) => status.pool.busy === 0, 'nobody has a worker');
 });
 
+test('one who leaves as it moves for them, before its owner dies: the other worker is free at once', async (t) => {
+    const { daemon, owner, threadId } = await moving(t, {
+        config: { interruptTimeoutMs: 600000 }, before: async (scene) => { scene.owner.hold('thread/goal/get'); },
+    });
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    b.startTurn(threadId);
+    await owner.expect('thread/goal/get');
+    await b.close();
+    await daemon.untilStatus((s) => s.workers.some((w) => w.state === 'aborting'), 'the other worker waits');
+    await owner.die();
+    await daemon.untilStatus((s) => s.pool.ready === 2 && s.pool.busy === 0, 'both are free');
+});
+
 test('the owner dies as it is to close it: the thread moves all the same', async (t) => {
     const s = await moving(t);
     await stopAt(s, s.owner, 'thread/unsubscribe');
@@ -151,8 +164,8 @@ test('the other dies before the owner has closed it: it goes back', async (t) =>
 test('the other dies while the owner is asked: another takes its place', async (t) => {
     const s = await moving(t);
     const question = await stopAt(s, s.owner, 'thread/queue/list');
-    await s.other.die();
-    await s.daemon.untilStatus((status) => status.counters.workerExits === 1, 'it is gone');
+    s.other.die();
+    await s.daemon.untilLog(/exited: signal 9/);
     s.owner.on('thread/queue/list', (r) => s.owner.reply(r, { data: [] }));
     s.owner.default(question);
     const next = await s.daemon.fake.worker();
