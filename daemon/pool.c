@@ -79,6 +79,7 @@ static struct request *next_for(struct worker *w)
         if (!t || t->owner == w)
             return r;
         queue_move(waiter, &t->owner->lane);
+        s->offer = true;
     }
 }
 
@@ -107,9 +108,12 @@ void pool_lease_to(struct worker *w, struct client *c)
 
 void pool_end_lease(struct worker *w)
 {
+    struct server *s = w->server;
+    /* Its user may have another worker now, which may be idle. */
+    s->offer = s->offer || s->config->max_leases_per_uid;
     list_remove(&w->lease.in_client);
     w->lease.holder = NULL;
-    ev_timer_stop(w->server->loop, &w->hold);
+    ev_timer_stop(s->loop, &w->hold);
     limit_update(w);
     worker_update_reading(w);
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PoolClient, RpcError } from '../lib/client.mjs';
 import { startPool } from '../lib/daemon.mjs';
+import { converse, runTurn } from '../lib/scenes.mjs';
 
 /** Clients that each hold or wait for a worker with a thread/start, in order of arrival. */
 async function threadsInLine(daemon, n) {
@@ -134,6 +135,18 @@ test('shares of one user in the queue and in the pool', async (t) => {
     await assert.rejects(c.request('thread/start'), (e) => e.code === -32001);
     await a.close();
     await waiting;
+});
+
+test("a user's share that has come back serves who waits for an idle worker's thread", async (t) => {
+    const [daemon] = await startPool(t, 2, { config: { maxLeasesPerUid: 1 } });
+    const a = await converse(daemon, 'a');
+    const b = await runTurn(daemon, 'b');
+    assert.notEqual(b.worker, a.worker);
+    const waiting = a.client.startTurn(a.threadId);
+    await daemon.untilStatus((s) => s.queue.length === 1, 'a waits for its share');
+    b.turn.complete();
+    await waiting;
+    a.worker.turn().complete();
 });
 
 test('shutdown fails all who wait, lets the running turn finish, and exits 0', async (t) => {
