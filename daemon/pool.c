@@ -223,9 +223,9 @@ static struct request *holders_next(const struct worker *w)
 
 bool pool_somebody_waits(const struct worker *w)
 {
-    /* So does a shutdown. */
+    /* So does a shutdown, and one whose thread would move here. */
     return w->server->phase == SERVER_DRAINING || !lane_empty(&w->lane) ||
-           !lane_empty(&w->server->queue.any);
+           !lane_empty(&w->server->queue.any) || first_to_bring(w, NULL);
 }
 
 /* What was promised and has not come is waited for no longer. */

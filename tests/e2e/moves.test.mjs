@@ -2,10 +2,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
-import { crowd, heard, moving } from '../lib/moving.mjs';
+import { startPool } from '../lib/daemon.mjs';
+import { crowd, heard, moving, talk } from '../lib/moving.mjs';
 import { sent, settled } from '../lib/scenes.mjs';
 
 const STARTED = ['thread/status/changed', 'turn/started'];
+
+test('a client that opens a thread and falls silent gives way to a thread that would move there', async (t) => {
+    const [daemon] = await startPool(t, 2, { config: { openLingerMs: 50, drainTimeoutMs: 0 } });
+    const a = await talk(daemon);
+    const silent = await Promise.all(['x', 'y'].map(async (name) => {
+        const client = await PoolClient.open(daemon, { name });
+        return { client, threadId: await client.startThread() };
+    }));
+    const beside = silent.find(({ threadId }) => daemon.fake.owner(threadId) === a.worker);
+    await beside.client.startTurn(beside.threadId);
+    await beside.client.next('turn/started');
+    await a.client.startTurn(a.threadId);
+    assert.notEqual(daemon.fake.owner(a.threadId), a.worker);
+});
 
 test('a turn does not wait for its busy owner: the thread moves to the idle worker', async (t) => {
     const s = await moving(t, { start: { config: { web_search: 'live', model: 'x' }, developerInstructions: 'be brief' } });
