@@ -13,7 +13,10 @@ make_account() {
     systemd-sysusers --root="$machine" "$prefix/lib/sysusers.d/codex-pool.conf"
     mount --bind "$machine/etc/passwd" /etc/passwd
     mount --bind "$machine/etc/group" /etc/group
-    systemd-tmpfiles --create "$prefix/lib/tmpfiles.d/codex-pool.conf"
+    systemd-tmpfiles --create --prefix=/run "$prefix/lib/tmpfiles.d/codex-pool.conf"
+    # For a login before the service has run for the first time.
+    systemd-tmpfiles --create --prefix=/var/lib --root="$machine" "$prefix/lib/tmpfiles.d/codex-pool.conf"
+    equals '700 codex-pool:codex-pool' "$(stat -c '%a %U:%G' "$machine/var/lib/codex-pool")"
     chown -R codex-pool:codex-pool "$codex_home" "$workspace"
     chmod 711 "$work" "${codex_home%/*}"
     # Where a service speaks to its manager: a user's manager expects none but that user to.
