@@ -10,18 +10,20 @@
 
 static const char help[] =
     "usage: codex-poold [OPTION]...\n"
-    "Keeps a pool of warm `codex app-server` workers and serves them over a Unix socket.\n"
+    "Keeps a pool of warm `codex app-server` workers and serves them over a Unix\n"
+    "socket.\n"
     "\n"
-    "  --config FILE       settings (default: $XDG_CONFIG_HOME/codex-pool/config.json,\n"
-    "                      else /etc/codex-pool/config.json; none is needed)\n"
-    "  --socket PATH       where to listen (default: $CODEX_POOL_SOCKET, the settings,\n"
-    "                      $XDG_RUNTIME_DIR/codex-pool/codex-pool.sock,\n"
-    "                      /run/codex-pool/codex-pool.sock)\n"
-    "  --pool-size N       workers at most (default 2)\n"
-    "  --codex PATH        the codex command (default: codex, from PATH)\n"
-    "  --log-level LEVEL   error, warn, info, debug or trace\n"
-    "  --log-format FORMAT text or json\n"
-    "  --check-config      print the effective settings as JSON and exit\n"
+    "  --config FILE      settings; else $XDG_CONFIG_HOME/codex-pool/config.json,\n"
+    "                     else /etc/codex-pool/config.json; none is needed\n"
+    "  --socket PATH      where to listen; else $CODEX_POOL_SOCKET, the settings,\n"
+    "                     $XDG_RUNTIME_DIR/codex-pool/codex-pool.sock,\n"
+    "                     else /run/codex-pool/codex-pool.sock\n"
+    "  --pool-size N      workers at most (default 2)\n"
+    "  --codex PATH       the codex command (default: codex, from PATH)\n"
+    "  --log-level LEVEL  error, warn, info, debug or trace\n"
+    "  --log-format NAME  text or json\n"
+    "  --check-config     print the effective settings as JSON and exit; 78 where\n"
+    "                     they are wrong, and why\n"
     "  --version, --help\n"
     "\n"
     "Runs in the foreground and logs to stderr. SIGTERM stops it after running turns\n"
@@ -77,6 +79,8 @@ static int take_option(struct command_line *cl, int id)
         cl->flags.socket = optarg;
         break;
     case OPT_CODEX:
+        if (!*optarg)
+            return usage("--codex must not be empty", NULL);
         cl->flags.codex = optarg;
         break;
     case OPT_POOL_SIZE:

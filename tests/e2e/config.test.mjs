@@ -164,6 +164,7 @@ test('--help and --version print and exit 0', () => {
         '--check-config', '--version', '--help'])
         assert.ok(help.stdout.includes(option), option);
     assert.ok(help.stdout.split('\n').length <= 25, 'fits a screen');
+    for (const line of help.stdout.split('\n')) assert.ok(line.length <= 80, line);
     assert.match(runDaemon(['--version']).stdout, /^codex-poold \d+\.\d+\.\d+\n$/);
 });
 
@@ -177,6 +178,7 @@ test('a wrong command line exits 64 and says what is wrong', () => {
         [['--pool-size', '2x'], /--pool-size/],
         [['--pool-size', ''], /--pool-size/],
         [['--pool-size'], /requires an argument/],
+        [['--codex', ''], /--codex must not be empty/],
         [['--log-level', 'loud'], /--log-level must be/],
         [['--log-format', 'xml'], /--log-format must be/],
     ]) {
