@@ -135,8 +135,11 @@ static const struct {
 void control_request(struct client *c, struct slice line, const struct envelope *e)
 {
     char message[192];
+    int shown = (int)(e->method.n < 128 ? e->method.n : 128);
     if (config_denies(c->server->config, e->method)) {
-        refuse(c, e, RPC_FORBIDDEN, "This method is refused here: it is in denyMethods.");
+        (void)snprintf(message, sizeof(message), "%.*s is refused here: it is in denyMethods.",
+                       shown, e->method.p);
+        refuse(c, e, RPC_FORBIDDEN, message);
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(own_methods); i++) {
@@ -145,8 +148,7 @@ void control_request(struct client *c, struct slice line, const struct envelope 
             return;
         }
     }
-    (void)snprintf(message, sizeof(message), "Unknown method: %.*s",
-                   (int)(e->method.n < 128 ? e->method.n : 128), e->method.p);
+    (void)snprintf(message, sizeof(message), "Unknown method: %.*s", shown, e->method.p);
     refuse(c, e, RPC_METHOD_NOT_FOUND, message);
 }
 

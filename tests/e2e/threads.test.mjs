@@ -274,10 +274,11 @@ test('global methods are for admins, and the other workers are replaced afterwar
 });
 
 test('a client that is no admin is told so', async (t) => {
-    const [daemon, worker] = await startPool(t, 1, { config: { adminUids: [54321], denyMethods: ['fs/*', 'model/list'] } });
+    const [daemon, worker] = await startPool(t, 1, { config: { adminUids: [54321], denyMethods: ['fs/*', 'model/list', 'pool/cancel'] } });
     const a = await PoolClient.open(daemon);
     await assert.rejects(a.request('config/value/write'), (e) => e.code === -32014 && e.data.reason === 'forbidden' && /adminUids/.test(e.message));
-    await assert.rejects(a.request('fs/readFile'), (e) => e.code === -32014 && /denyMethods/.test(e.message));
+    for (const method of ['fs/readFile', 'pool/cancel'])
+        await assert.rejects(a.request(method), { code: -32014, message: new RegExp(`^${method} .*denyMethods`) });
     await assert.rejects(a.request('model/list'), { code: -32014 });
     await a.request('thread/list');
     assert.deepEqual(worker.log.map((m) => m.method), ['initialize', 'initialized', 'thread/list']);
