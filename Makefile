@@ -123,20 +123,20 @@ format-check:
 	clang-format --dry-run --Werror $(C_FILES)
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/systemd/user \
-	  $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
-	install -m 0755 $(BUILD)/codex-poold $(BUILD)/codex-pool $(DESTDIR)$(PREFIX)/bin/
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/systemd/system" \
+	  "$(DESTDIR)$(PREFIX)/lib/systemd/user" "$(DESTDIR)$(PREFIX)/lib/sysusers.d" "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d"
+	install -m 0755 $(BUILD)/codex-poold $(BUILD)/codex-pool "$(DESTDIR)$(PREFIX)/bin/"
 	for kind in system user; do for unit in systemd/$$kind/*; do \
-	  to=$(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${unit##*/}; \
-	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit > $$to && chmod 0644 $$to || exit 1; done; done
-	install -m 0644 systemd/codex-pool.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/codex-pool.conf
-	install -m 0644 systemd/codex-pool.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/codex-pool.conf
+	  to="$(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${unit##*/}"; \
+	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit > "$$to" && chmod 0644 "$$to" || exit 1; done; done
+	install -m 0644 systemd/codex-pool.sysusers "$(DESTDIR)$(PREFIX)/lib/sysusers.d/codex-pool.conf"
+	install -m 0644 systemd/codex-pool.tmpfiles "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/codex-pool.conf"
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/codex-poold $(DESTDIR)$(PREFIX)/bin/codex-pool
+	rm -f "$(DESTDIR)$(PREFIX)/bin/codex-poold" "$(DESTDIR)$(PREFIX)/bin/codex-pool"
 	for kind in system user; do for unit in systemd/$$kind/*; do \
-	  rm -f $(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${unit##*/}; done; done
-	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/codex-pool.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/codex-pool.conf
+	  rm -f "$(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${unit##*/}"; done; done
+	rm -f "$(DESTDIR)$(PREFIX)/lib/sysusers.d/codex-pool.conf" "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/codex-pool.conf"
 
 clean:
 	rm -rf $(BUILD) compile_commands.json

@@ -136,8 +136,9 @@ export class Talk {
 
     /** A turn to which the model begins an answer, interrupted. */
     async interrupted(text) {
-        await this.client.startTurn(this.id, text);
-        await this.next('item/agentMessage/delta');
+        const { turn } = await this.client.startTurn(this.id, text);
+        // Of this turn: what is left of an earlier one would interrupt it before it has begun to count.
+        await this.client.next('item/agentMessage/delta', ({ turnId }) => turnId === turn.id);
         await this.request('turn/interrupt', { turnId: '' });
         return this.completed();
     }

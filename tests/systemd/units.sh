@@ -27,8 +27,8 @@ have() {
 # PREFIX is where the units then look for the daemon; it leads to what went below DESTDIR.
 prefix=$work/prefix
 install_units() {
-    make -s --no-print-directory BUILD="$build" install DESTDIR="$work/root" PREFIX="$prefix"
-    ln -s "$work/root$prefix" "$prefix"
+    make -s --no-print-directory BUILD="$build" install DESTDIR="$work/a root" PREFIX="$prefix"
+    ln -s "$work/a root$prefix" "$prefix"
 }
 
 installed_files() {
@@ -43,8 +43,8 @@ lib/tmpfiles.d/codex-pool.conf 644' "$(cd "$prefix/" && find . -type f -printf '
 }
 
 uninstalled_files() {
-    make -s --no-print-directory BUILD="$build" uninstall DESTDIR="$work/root" PREFIX="$prefix"
-    equals '' "$(find "$work/root" -type f)"
+    make -s --no-print-directory BUILD="$build" uninstall DESTDIR="$work/a root" PREFIX="$prefix"
+    equals '' "$(find "$work/a root" -type f)"
 }
 
 # Silence is what systemd-analyze has to say of a good unit; of other units on this machine it may complain.
