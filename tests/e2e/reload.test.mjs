@@ -88,7 +88,8 @@ test('a worker beyond a reduced poolSize that could not be started stands in nob
     const { command } = daemon.fake;
     daemon.writeConfig({ codex: { command: '/nonexistent/codex' } });
     daemon.signal('SIGHUP');
-    await Promise.all([one.exited, two.exited]);
+    await one.exited;
+    await two.die();
     await daemon.untilLog(/worker 2: cannot start codex/);
     daemon.writeConfig({ poolSize: 1, idleTimeoutMs: 20, codex: { command } });
     daemon.signal('SIGHUP');
