@@ -16,6 +16,9 @@ LDHARDEN := -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 ifdef SANITIZE
 VARIANT := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 OPT := -O1
+ifdef FUZZER
+VARIANT += -fsanitize=fuzzer-no-link
+endif
 else
 HARDEN += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 endif
@@ -31,11 +34,17 @@ CLIENT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard client/*.c)))
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/unit/*.c)))
 # What the unit tests take from the daemon: the parts that know no loop and no process.
 UNIT_DAEMON_OBJ := $(patsubst %,$(BUILD)/obj/daemon/%.o,config config_print log queue thread policy settings)
-OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ)
+# The fuzz targets, tests/fuzz/fuzz_NAME.c; without a fuzzer they only run given inputs (see tests/fuzz/fuzz.h).
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_MAIN := $(if $(FUZZER),,$(BUILD)/obj/tests/fuzz/replay.o)
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/fuzz/*.c)))
+FUZZ_PROGRAMS := $(patsubst %,$(BUILD)/fuzz-%,$(FUZZ))
+OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ)
 
-C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch])
+C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
 
-.PHONY: all help demo check unit e2e real units analyze valgrind coverage deps npm format format-check install uninstall clean FORCE
+.PHONY: all help demo check unit e2e real units analyze valgrind coverage fuzz fuzz-replay fuzz-programs deps npm \
+  format format-check install uninstall clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
@@ -47,6 +56,9 @@ help:
 	@echo 'make analyze             gcc -fanalyzer and the static analyzer of clang'
 	@echo 'make valgrind            the tests on the scripted Codex under valgrind (slow)'
 	@echo 'make coverage            what the tests run of the code, and what not'
+	@echo 'make fuzz SECONDS=60     look for inputs that break a parser or the daemon [TARGETS="json session"], with clang;'
+	@echo '                         what is found is kept in tests/fuzz/found/'
+	@echo 'make fuzz-replay         run what was found before, and the corpus, once'
 	@echo 'make install|uninstall   [PREFIX=/usr/local] [DESTDIR=]'
 	@echo 'make format              clang-format over all C files'
 	@echo 'make clean               remove build/'
@@ -60,7 +72,7 @@ $(BUILD)/flags: FORCE
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
-	@$(CC) $(ALL_CFLAGS) $(if $(filter daemon/%,$<),$(EV_CFLAGS)) -MMD -MP -c $< -o $@
+	@$(CC) $(ALL_CFLAGS) $(if $(filter daemon/% tests/fuzz/%,$<),$(EV_CFLAGS)) -MMD -MP -c $< -o $@
 
 $(BUILD)/codex-poold: $(DAEMON_OBJ) $(PROTO_OBJ)
 	@echo '  LINK  $@'
@@ -73,6 +85,24 @@ $(BUILD)/codex-pool: $(CLIENT_OBJ) $(PROTO_OBJ)
 $(BUILD)/unit-tests: $(UNIT_OBJ) $(UNIT_DAEMON_OBJ) $(PROTO_OBJ)
 	@echo '  LINK  $@'
 	@$(CC) $(ALL_LDFLAGS) $^ $$(pkg-config --libs check) -lcjson -lm -o $@
+
+# What each target is made of besides its own file. The session has the whole daemon but for its edges, which
+# outside.c stands for.
+FUZZ_PARTS_envelope := reference
+FUZZ_PARTS_json := reference
+FUZZ_PARTS_session := invariants outside payload peer_client peer_worker promises $(if $(FUZZER),mutate_lines)
+FUZZ_DAEMON_OBJ := $(filter-out $(patsubst %,$(BUILD)/obj/daemon/%.o,main spawn children listener),$(DAEMON_OBJ))
+fuzz_parts = $(patsubst %,$(BUILD)/obj/tests/fuzz/%.o,fuzz_$(1) $(FUZZ_PARTS_$(1)))
+
+define fuzz_program
+$(BUILD)/fuzz-$(1): $(call fuzz_parts,$(1)) $(FUZZ_MAIN) $(if $(filter session,$(1)),$(FUZZ_DAEMON_OBJ),$(UNIT_DAEMON_OBJ)) \
+  $(PROTO_OBJ)
+	@echo '  LINK  $$@'
+	@$(CC) $(ALL_LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) $$^ -lev -lcjson -lm -o $$@
+endef
+$(foreach name,$(FUZZ),$(eval $(call fuzz_program,$(name))))
+
+fuzz-programs: $(FUZZ_PROGRAMS)
 
 compile_commands.json: $(MAKEFILE_LIST) $(C_FILES)
 	@{ echo '['; sep=; for f in $(filter %.c,$(C_FILES)); do \
@@ -102,6 +132,17 @@ e2e: all
 
 real: all npm
 	node --test tests/real/*.test.mjs
+
+SECONDS ?= 60
+TARGETS ?= $(FUZZ)
+fuzz:
+	@sh tests/install-deps.sh build fuzz
+	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang SANITIZE=1 FUZZER=1 fuzz-programs
+	@sh tests/fuzz/run.sh '$(SECONDS)' $(TARGETS)
+
+fuzz-replay:
+	@$(MAKE) --no-print-directory BUILD=build/asan CC=gcc SANITIZE=1 fuzz-programs
+	@sh tests/fuzz/replay.sh build/asan $(FUZZ)
 
 units: all
 	sh tests/systemd/units.sh

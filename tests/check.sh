@@ -203,13 +203,21 @@ if [ "$((failed + errors))" != 0 ]; then
     finish
     exit 1
 fi
-part 'build, gcc with sanitizers' command build build/asan CC=gcc SANITIZE=1
+part 'build, gcc with sanitizers' command build build/asan CC=gcc SANITIZE=1 fuzz-programs
 variants='build build/asan'
 if have clang || [ -n "${CI-}" ]; then
     part 'build, clang' command build build/clang CC=clang
     variants="$variants build/clang"
 else
     skipped 'build, clang' 'clang is not installed'
+fi
+fuzzer=
+if sh tests/fuzz/available.sh || [ -n "${CI-}" ]; then
+    part 'build, clang with fuzzer' command make -j"$jobs" --no-print-directory BUILD=build/fuzz CC=clang SANITIZE=1 \
+        FUZZER=1 fuzz-programs
+    fuzzer=1
+else
+    skipped 'build, clang with fuzzer' 'clang, or its fuzzer, is not installed'
 fi
 part 'layers' command layers
 if have git && git rev-parse --git-dir >/dev/null 2>&1; then
@@ -220,6 +228,11 @@ fi
 for dir in $variants; do
     clean_part "unit tests, $dir" check limited "$dir/unit-tests"
 done
+targets=$(printf '%s\n' tests/fuzz/fuzz_*.c | sed 's|.*/fuzz_||; s|\.c$||')
+# shellcheck disable=SC2086
+clean_part 'fuzz corpus, build/asan' units limited sh tests/fuzz/replay.sh build/asan $targets
+# shellcheck disable=SC2086
+[ -z "$fuzzer" ] || clean_part 'fuzzing for half a minute' units limited env FUZZ_SEED=1 sh tests/fuzz/run.sh 30 $targets
 for dir in build build/asan; do
     clean_part "scripted Codex, $dir" tap limited env CODEX_POOL_BUILD="$dir" \
         node --test --test-concurrency="$jobs" --test-reporter=tap tests/e2e/*.test.mjs

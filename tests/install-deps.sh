@@ -4,6 +4,7 @@
 #   install-deps.sh npm     what tests/package-lock.json names, into build/npm
 #   install-deps.sh check   what only tests need that can be left out: a systemd to run the units
 #   install-deps.sh clang   the second compiler
+#   install-deps.sh fuzz    the same, with its fuzzer
 # Several may be given. Nothing to do: says nothing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -49,6 +50,11 @@ missing_check() {
 
 missing_clang() {
     have clang || echo clang
+}
+
+# In Debian a package of its own beside clang's; older ones have it in clang's.
+missing_fuzzer() {
+    sh tests/fuzz/available.sh || echo "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
 }
 
 # What runs a command as root: nothing, or sudo; the status tells whether there is either.
@@ -124,13 +130,15 @@ npm_packages() {
 
 wanted=
 npm=
+fuzzer=
 for what in "$@"; do
     case $what in
     build | clang) wanted="$wanted $("missing_$what")" ;;
+    fuzz) wanted="$wanted $(missing_clang)" fuzzer=1 ;;
     check) ! { have apt-get && may_install; } || wanted="$wanted $(missing_check)" ;;
     npm) npm=1 ;;
     *)
-        echo "usage: $0 [build] [check] [clang] [npm]" >&2
+        echo "usage: $0 [build] [check] [clang] [fuzz] [npm]" >&2
         exit 64
         ;;
     esac
@@ -138,4 +146,10 @@ done
 # shellcheck disable=SC2086
 set -- $wanted
 [ $# = 0 ] || install_packages "$@"
+if [ -n "$fuzzer" ]; then
+    # Named after the version of the clang that is there now.
+    # shellcheck disable=SC2046
+    set -- $(missing_fuzzer)
+    [ $# = 0 ] || install_packages "$@"
+fi
 [ -z "$npm" ] || npm_packages
