@@ -111,13 +111,15 @@ static int keep(struct settings *s, enum setting setting, struct slice value)
 /* One pass: the answer to a thread/resume may be long. */
 int settings_opened(struct settings *s, struct slice result)
 {
-    struct json_cursor c = {result.p, result.p + result.n, false};
+    struct json_cursor c = {0};
     struct slice key;
     bool first = true;
     int r = 0;
     forget_reported(s);
     s->relocated = false;
-    if (!result.n || !json_enter_object(&c))
+    if (result.n)
+        c = (struct json_cursor){result.p, result.p + result.n, false};
+    if (!json_enter_object(&c))
         return 0;
     while (r == 0 && json_member(&c, &first, &key)) {
         struct slice value = json_skip(&c, 0);
