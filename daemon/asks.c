@@ -67,20 +67,26 @@ static void decline(struct worker *w, struct slice id, const char *why)
         worker_send_line(w, slice_str(line));
 }
 
+/* It has left this worker: closed, or moved to another. */
+static bool is_gone(const struct worker *w, const struct thread *t, struct slice thread_id)
+{
+    return t ? t->owner != w : thread_id.n && closed_has(w->closed, thread_id);
+}
+
 /* The holder of the lease, unless the thread is somebody else's; a sub-agent's is its parent's. */
 static struct client *who_answers(const struct worker *w, const struct thread *t)
 {
     struct client *c = w->lease.holder;
     while (t && t->parent)
         t = t->parent;
-    bool foreign = t && t->owner == w && t->subscriber != c;
+    bool foreign = t && t->subscriber != c;
     return foreign && !(t->opening && t->opening->client == c) ? NULL : c;
 }
 
 void asks_from_worker(struct worker *w, const struct envelope *e, struct slice line)
 {
     struct thread *t = threads_find(&w->server->threads, e->thread_id);
-    struct client *c = who_answers(w, t);
+    struct client *c = is_gone(w, t, e->thread_id) ? NULL : who_answers(w, t);
     char id[24];
     /* While a client's turns are being ended nobody is left to answer, and nobody needs to. */
     if (w->state == WORKER_ABORTING || w->state == WORKER_STOPPING || (t && t->evicting))
