@@ -95,7 +95,8 @@ static bool resolve_writer(struct worker *w, struct request *r)
         pool_settle(w);
         return true;
     }
-    if (++r->tries > WRITER_TRIES)
+    /* A pool that stops does not wait for it. */
+    if (++r->tries > WRITER_TRIES || s->phase != SERVER_RUNNING)
         return false;
     pool_unlease_request(r);
     if (request_park(r, REQUEST_BLOCKED, &s->retrying)) {

@@ -179,6 +179,13 @@ void server_check_drained(struct server *s)
     stop_workers(s);
 }
 
+static void fail_all(struct list *waiting)
+{
+    struct request *r;
+    while ((r = list_first(waiting, struct request, node)))
+        request_fail(r, RPC_SHUTDOWN, "Worker pool has been shut down.");
+}
+
 void server_stop(struct server *s)
 {
     if (s->phase != SERVER_RUNNING) {
@@ -194,9 +201,8 @@ void server_stop(struct server *s)
     s->phase = SERVER_DRAINING;
     listener_close(s);
     pool_reject_all(s, RPC_SHUTDOWN, "Worker pool has been shut down.");
-    struct request *r;
-    while ((r = list_first(&s->unready, struct request, node)))
-        request_fail(r, RPC_SHUTDOWN, "Worker pool has been shut down.");
+    fail_all(&s->unready);
+    fail_all(&s->retrying);
     ev_timer_set(&s->drain_timer, (double)s->config->drain_timeout_ms / 1e3, 0.);
     ev_timer_start(s->loop, &s->drain_timer);
     pool_settle_all(s);
