@@ -67,6 +67,7 @@ static void check_message(const struct envelope *e, const cJSON *tree)
     MUST(!e->thread_id.p == !id, "thread id: found by one alone");
     if (id && !memchr(e->params.p, '\\', e->params.n))
         MUST(slice_is(e->thread_id, id->valuestring), "thread id: another");
+    MUST(!e->thread_id.n || !memchr(e->thread_id.p, '\\', e->thread_id.n), "an escape in it");
     enum envelope_kind kind = !method            ? ENVELOPE_RESPONSE
                               : item(tree, "id") ? ENVELOPE_REQUEST
                                                  : ENVELOPE_NOTIFICATION;
@@ -139,6 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct slice parts[] = {e.id, e.method, e.params, e.result, e.error, e.thread_id};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         check_borrowed(parts[i], line);
+    if (r != ENVELOPE_NOT_JSON)
+        MUST(!reference_laxness(line), "taken in spite of %s", reference_laxness(line));
     if (r == ENVELOPE_NOT_JSON) {
         MUST(why && !e.id.p, "no reason, or an id nevertheless");
         MUST(!tree || reference_laxness(line), "cJSON takes it");

@@ -21,6 +21,24 @@ static void check_get(struct slice object, struct slice key, const cJSON *tree)
         MUST(slice_is(text, first->valuestring), "json_get_text: another text of %s", name);
 }
 
+/* A path goes the same way as its steps. */
+static void check_path(struct slice object, struct slice key, struct slice value)
+{
+    struct json_cursor c = {value.p, value.p + value.n, false};
+    struct slice inner;
+    bool first = true;
+    _cleanup_free_ char *path = NULL;
+    if (!json_enter_object(&c) || !json_member(&c, &first, &inner) || !key.n || !inner.n ||
+        memchr(key.p, '.', key.n) || memchr(inner.p, '.', inner.n))
+        return;
+    MUST(asprintf(&path, "%.*s.%.*s", (int)key.n, key.p, (int)inner.n, inner.p) >= 0, "memory");
+    path[key.n] = '\0';
+    struct slice step = json_get(json_get(object, path), path + key.n + 1);
+    path[key.n] = '.';
+    struct slice found = json_get(object, path);
+    MUST(found.p == step.p && found.n == step.n, "json_get: another way to %s", path);
+}
+
 static void check_value(struct slice text, const cJSON *tree, unsigned depth);
 
 static void check_object(struct slice text, const cJSON *tree, unsigned depth)
@@ -37,6 +55,7 @@ static void check_object(struct slice text, const cJSON *tree, unsigned depth)
             MUST(slice_is(key, child->string), "another name than %s", child->string);
         check_value(value, child, depth + 1);
         check_get(text, key, tree);
+        check_path(text, key, value);
         child = child->next;
     }
     MUST(!c.bad && !child, "fewer members than cJSON sees");
@@ -99,6 +118,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct slice text = fuzz_exact(data, size);
     cJSON *tree = reference_parse(text);
     bool valid = json_valid(text);
+    if (valid)
+        MUST(!reference_laxness(text), "taken in spite of %s", reference_laxness(text));
     if (valid && tree) {
         struct json_cursor c = {text.p, text.p + text.n, false};
         check_value(json_skip(&c, 0), tree, 0);

@@ -31,8 +31,14 @@ static void check_repair(const struct settings *was, const struct settings *is)
     MUST(settings_diff(is, was) == diff, "it differs in one direction");
     MUST(diff >> SETTINGS == 0, "a setting that there is not");
     cJSON *repair = settings_repair(was, diff, "T");
-    if (repair)
+    if (repair) {
+        const char *profile = was->reported[SETTING_PROFILE];
         MUST((settings_after_repair(diff, diff) & ~diff) == 0, "a repair adds differences");
+        /* It would drop the profile. */
+        MUST(!profile || strcmp(profile, "null") == 0 ||
+                 !cJSON_GetObjectItemCaseSensitive(repair, "sandboxPolicy"),
+             "a sandbox beside a profile");
+    }
     check_params(repair);
 }
 

@@ -6,25 +6,66 @@
 #include "daemon/worker.h"
 #include "tests/fuzz/fuzz.h"
 
+static unsigned count_leased(const struct worker *w, const struct list *requests)
+{
+    unsigned n = 0;
+    list_for_each (it, requests)
+        n += list_entry(it, struct request, node)->lease_worker == w;
+    return n;
+}
+
 /* The slots and the lease tell the same as the requests that point to them. */
 static void check_worker(const struct worker *w)
 {
-    unsigned in_flight = 0;
+    unsigned in_flight = 0, leased = count_leased(w, &w->unsent) + count_leased(w, &w->preparing);
     for (size_t i = 0; i < WORKER_SLOTS; i++) {
         const struct request *r = w->slots[i];
         if (!r)
             continue;
         in_flight++;
+        leased += r->lease_worker == w;
         MUST(r->worker == w && r->slot == i && r->state == REQUEST_SENT, "slot %zu", i);
     }
     MUST(in_flight == w->in_flight, "worker %u: %u in flight", w->id, in_flight);
+    MUST(leased == w->lease.unanswered, "worker %u: %u unanswered, not %u", w->id, leased,
+         w->lease.unanswered);
     MUST((w->state == WORKER_BUSY) == (w->lease.holder != NULL), "worker %u: state %s", w->id,
          worker_state_name(w->state));
     MUST((w->state == WORKER_DOWN) == (w->pid == 0), "worker %u: pid %d", w->id, (int)w->pid);
+    MUST(!worker_ready(w) || list_empty(&w->server->unready), "worker %u: somebody waits for any",
+         w->id);
+}
+
+/* Who is kept back by a thread is kept back for as long as something goes on with it. */
+static void check_threads(const struct worker *w)
+{
+    bool evicting = false;
     list_for_each (it, &w->threads) {
         const struct thread *t = list_entry(it, struct thread, in_owner);
         MUST(t->owner == w, "thread %s: another owner", t->id);
+        MUST(list_empty(&t->blocked) || t->move || t->evicting || t->unsubscribed,
+             "thread %s: somebody waits for nothing", t->id);
+        evicting = evicting || t->evicting;
     }
+    MUST(list_empty(&w->preparing) || evicting, "worker %u: somebody waits for nothing", w->id);
+}
+
+/* What is counted of a client is what its requests come to. */
+static void check_client(const struct client *c)
+{
+    size_t waiting = 0, held = 0, unsent = 0;
+    list_for_each (it, &c->requests) {
+        const struct request *r = list_entry(it, struct request, in_client);
+        size_t cost = r->line.n + 4096; /* as request.c has it */
+        MUST(r->client == c && r->state != REQUEST_NEW, "client %u: a request on no way", c->id);
+        waiting += r->state == REQUEST_QUEUED;
+        held += r->held ? cost : 0;
+        unsent += r->state == REQUEST_UNSENT ? cost : 0;
+    }
+    MUST(waiting == c->n_waiting, "client %u: %zu wait", c->id, waiting);
+    MUST(held == c->held_bytes, "client %u: %zu bytes held", c->id, held);
+    MUST(unsent == c->unsent_bytes, "client %u: %zu bytes unsent", c->id, unsent);
+    MUST(!(c->paused & CLIENT_PAUSE_WORKER) == list_empty(&c->in_stuck), "client %u: stuck", c->id);
 }
 
 static bool may_lease(const struct client *c)
@@ -36,34 +77,47 @@ static bool may_lease(const struct client *c)
     return !limit || n < limit;
 }
 
-static const struct worker *free_worker(const struct server *s)
+static const struct worker *free_worker(const struct server *s, const struct lane *lane)
 {
-    for (size_t i = 0; i < s->n_workers; i++)
-        if (s->workers[i]->state == WORKER_IDLE && !crew_is_silent(s->workers[i]))
-            return s->workers[i];
+    for (size_t i = 0; i < s->n_workers; i++) {
+        const struct worker *w = s->workers[i];
+        bool serves = lane == &s->queue.any || lane == &w->lane;
+        if (serves && w->state == WORKER_IDLE && !crew_is_silent(w))
+            return w;
+    }
     return NULL;
 }
 
-/* Nobody waits for any worker beside one that is free. */
+/* Nobody waits beside a worker that is free, or for the owner of a thread that has none. */
 static void check_queue(const struct server *s)
 {
-    const struct worker *w = free_worker(s);
+    size_t n = 0;
     list_for_each (it, &s->queue.all) {
         const struct waiter *waiter = list_entry(it, struct waiter, in_all);
         const struct request *r =
             container_of((struct waiter *)(uintptr_t)waiter, struct request, waiter);
-        bool waits = waiter->lane == &s->queue.any && !r->client->doomed && may_lease(r->client);
-        MUST(!w || !waits, "client %u waits beside worker %u", r->client->id, w->id);
+        const struct worker *w = free_worker(s, waiter->lane);
+        const struct thread *t =
+            r->thread_id ? threads_find(&s->threads, slice_str(r->thread_id)) : NULL;
+        n++;
+        MUST(waiter->lane == &s->queue.any || t, "client %u waits for no thread", r->client->id);
+        MUST(!w || r->client->doomed || (t && t->move) || !may_lease(r->client),
+             "client %u waits beside worker %u", r->client->id, w->id);
     }
+    MUST(n == s->queue.length, "%zu wait", n);
 }
 
 void invariants_check(const struct server *s)
 {
     size_t n = 0;
-    for (size_t i = 0; i < s->n_workers; i++)
+    for (size_t i = 0; i < s->n_workers; i++) {
         check_worker(s->workers[i]);
-    list_for_each (it, &s->clients)
+        check_threads(s->workers[i]);
+    }
+    list_for_each (it, &s->clients) {
+        check_client(list_entry(it, struct client, in_clients));
         n++;
+    }
     MUST(n == s->n_clients, "%zu clients, not %zu", n, s->n_clients);
     check_queue(s);
 }
