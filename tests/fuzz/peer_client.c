@@ -22,7 +22,7 @@ void client_connect(struct stage *st, struct peer_client *c, size_t i)
     *c = (struct peer_client){.fd = fds[0]};
     outbuf_init(&c->out);
     linebuf_init(&c->in, SIZE_MAX / 4);
-    promises_init(&c->promises, ++st->serials, (size_t)s->config->max_message_bytes);
+    promises_init(&c->promises, ++st->serials, &st->strays, (size_t)s->config->max_message_bytes);
 }
 
 void client_write(struct stage *st, struct peer_client *c, struct slice payload, bool line)

@@ -67,6 +67,24 @@ static void note_opened(struct stage *st, struct peer_worker *w, const struct en
             names_add(&st->clients[i].threads, id);
 }
 
+static void remember_answered(struct peer_worker *w, struct slice id)
+{
+    char **place = &w->answered[w->n_answered++ % ANSWERED_KEPT];
+    free(*place);
+    *place = slice_dup(id);
+}
+
+/* Bytes of a second answer are nobody's. */
+static void note_stray(struct stage *st, const struct peer_worker *w, struct slice id,
+                       struct slice line)
+{
+    unsigned mark;
+    for (size_t i = 0; i < ANSWERED_KEPT; i++)
+        if (w->answered[i] && slice_is(id, w->answered[i]))
+            for (size_t at = 0; (mark = mark_find(line, "w", &at));)
+                st->strays.mark[st->strays.next++ % STRAYS_KEPT] = mark;
+}
+
 static void note_said(struct stage *st, struct peer_worker *w, struct slice line)
 {
     struct envelope e;
@@ -83,9 +101,11 @@ static void note_said(struct stage *st, struct peer_worker *w, struct slice line
             continue;
         if (w->asked[k].method->flags & METHOD_OPENS)
             note_opened(st, w, &e);
+        remember_answered(w, e.id);
         forget_asked(w, k);
         return;
     }
+    note_stray(st, w, e.id, line);
 }
 
 /* The thread that it writes about: a heap string. */
@@ -108,7 +128,7 @@ void worker_write(struct stage *st, struct peer_worker *w, const struct asked *a
     char mark[MARK_MAX];
     struct slice said;
     _cleanup_free_ char *thread = about_thread(st, about);
-    mark_write(mark, 'w', w->serial);
+    mark_write(mark, 'w', ++st->words);
     if (about && about->client)
         mark_write(mark, 'c', about->client);
     struct writer writer = {.mark = mark, .about = thread, .names = &w->threads};
@@ -211,6 +231,10 @@ void worker_exit(struct stage *st, struct peer_worker *w, int status)
     pid_t pid = w->pid;
     while (w->n_asked)
         forget_asked(w, 0);
+    for (size_t i = 0; i < ANSWERED_KEPT; i++) {
+        free(w->answered[i]);
+        w->answered[i] = NULL;
+    }
     outbuf_deinit(&w->out);
     linebuf_deinit(&w->in);
     linebuf_deinit(&w->said);

@@ -12,6 +12,7 @@
 
 #define CLIENTS 4
 #define UNANSWERED_MAX 128 /* WORKER_SLOTS */
+#define ANSWERED_KEPT 32
 
 struct peer_client {
     int fd; /* -1: not there */
@@ -38,6 +39,8 @@ struct peer_worker {
     struct linebuf in, said;
     struct asked asked[UNANSWERED_MAX];
     size_t n_asked;
+    char *answered[ANSWERED_KEPT]; /* ids of the last */
+    size_t n_answered;
     struct names threads; /* opened there since it began */
     struct names loaded;  /* and not closed */
 };
@@ -47,7 +50,8 @@ struct stage {
     struct peer_client clients[CLIENTS];
     struct peer_worker workers[PROCESSES]; /* as outside()->processes */
     unsigned serials;
-    unsigned names;
+    unsigned names, words;
+    struct strays strays;
     bool manual;   /* workers do not answer initialize by themselves */
     bool stubborn; /* nor end when they are told to */
     size_t moved;  /* bytes that have gone either way */
@@ -63,8 +67,8 @@ void client_pump(struct stage *st, struct peer_client *c);
 /* It is there, reads, and has not been cut off. */
 bool client_listens(const struct peer_client *c);
 
-/* A worker's mark is that of the client whose request it answers, else its own; its threads are
- * those that were opened there. `about`: NULL, or the request that it writes about. */
+/* A worker's mark is that of the client whose request it answers, else a new one each time; its
+ * threads are those that were opened there. `about`: NULL, or the request that it writes about. */
 void worker_write(struct stage *st, struct peer_worker *w, const struct asked *about,
                   struct slice payload, bool line);
 /* Answers the k-th open request: with this member and value, or (no value) as Codex would. */

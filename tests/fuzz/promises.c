@@ -34,9 +34,10 @@ unsigned mark_find(struct slice text, const char *kinds, size_t *at)
     return serial;
 }
 
-void promises_init(struct promises *p, unsigned serial, size_t max_line_bytes)
+void promises_init(struct promises *p, unsigned serial, const struct strays *strays,
+                   size_t max_line_bytes)
 {
-    *p = (struct promises){.serial = serial};
+    *p = (struct promises){.serial = serial, .strays = strays};
     linebuf_init(&p->sent, max_line_bytes);
     list_init(&p->tallies);
 }
@@ -103,6 +104,15 @@ static void check_marks(const struct promises *p, struct slice text, const char 
              (int)line.n, line.p);
 }
 
+static void check_strays(const struct promises *p, struct slice line)
+{
+    unsigned mark;
+    for (size_t at = 0; (mark = mark_find(line, "w", &at));)
+        for (size_t i = 0; i < STRAYS_KEPT; i++)
+            MUST(mark != p->strays->mark[i], "client %u gets a second answer: %.*s", p->serial,
+                 (int)line.n, line.p);
+}
+
 /* An answer to what had no id is the one message whose id is null. */
 static bool null_answer(struct slice line)
 {
@@ -129,6 +139,7 @@ void promises_line(struct promises *p, struct slice line)
         check_marks(p, line, "c", line);
     if (message && e.kind != ENVELOPE_RESPONSE)
         check_marks(p, e.thread_id, "t", line);
+    check_strays(p, line);
 }
 
 void promises_end(const struct promises *p)

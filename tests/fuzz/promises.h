@@ -3,6 +3,7 @@
  *   - every request gets one answer: never two, and one at the latest when the pool has been shut
  *     down, unless the client has left or has stopped to read;
  *   - what comes is one message of the protocol a line;
+ *   - what a worker says in answer to a request that it has answered before comes to nobody;
  *   - nothing that is another client's comes, be it that client's words or what is about a thread
  *     of its own, but by what the pool says of itself. */
 #ifndef TESTS_FUZZ_PROMISES_H
@@ -18,14 +19,23 @@ void mark_write(char *to, char kind, unsigned serial);
 /* Whose is the first mark of one of these kinds at or behind *at, which moves past it; 0: none. */
 unsigned mark_find(struct slice text, const char *kinds, size_t *at);
 
+/* Marks of second answers; the last few. */
+#define STRAYS_KEPT 32
+struct strays {
+    unsigned mark[STRAYS_KEPT];
+    size_t next;
+};
+
 struct promises {
     unsigned serial;
+    const struct strays *strays;
     struct linebuf sent; /* as the daemon reads it */
     bool refused;        /* it has written a line that is too long, so nothing after it counts */
     struct list tallies;
 };
 
-void promises_init(struct promises *p, unsigned serial, size_t max_line_bytes);
+void promises_init(struct promises *p, unsigned serial, const struct strays *strays,
+                   size_t max_line_bytes);
 void promises_deinit(struct promises *p);
 
 /* What the client has written. */
