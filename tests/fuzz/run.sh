@@ -20,14 +20,15 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# The seconds of one target: of several, the session has as many as all the others.
+# share TARGET TARGETS...: the seconds of one target. Of several, the session has as many as all the others.
 share() {
-    n=$(($# - 1))
+    mine=$1
+    shift
+    n=$#
     case " $* " in
-    *' session '*' session '*) [ "$n" = 1 ] && echo "$total" || echo $((total / 2)) ;;
-    *' session '*) echo $((total / 2 / (n - 1))) ;;
-    *) echo $((total / n)) ;;
+    *' session '*) [ "$n" = 1 ] || { [ "$mine" = session ] && n=2 || n=$((2 * (n - 1))); } ;;
     esac
+    echo $((total > n ? total / n : 1))
 }
 
 last() {
@@ -47,7 +48,6 @@ fuzz() {
 printf '%-10s %12s %8s %9s %8s  %s\n' target executions edges features seconds result
 for target in "$@"; do
     seconds=$(share "$target" "$@")
-    [ "$seconds" -gt 0 ] || seconds=1
     result=ok
     began=$(date +%s)
     fuzz "$target" "$seconds" || result=FAILED
