@@ -493,6 +493,8 @@ void pool_thread_unowned(struct worker *w, const char *id)
         return;
     pool_offer(s);
     crew_start_workers(s);
+    /* Leases that linger end for them, too. */
+    pool_settle_all(s);
 }
 
 void pool_offer(struct server *s)

@@ -2,6 +2,9 @@
 
 #include "daemon/client.h"
 #include "daemon/crew.h"
+#include "daemon/evict.h"
+#include "daemon/lease.h"
+#include "daemon/pool.h"
 #include "daemon/request.h"
 #include "daemon/worker.h"
 #include "tests/fuzz/fuzz.h"
@@ -48,6 +51,21 @@ static void check_threads(const struct worker *w)
         evicting = evicting || t->evicting;
     }
     MUST(list_empty(&w->preparing) || evicting, "worker %u: somebody waits for nothing", w->id);
+}
+
+/* A lease that may end has ended, and a worker that is being cleaned waits for something. */
+static void check_progress(const struct worker *w)
+{
+    uint64_t until = 0;
+    if (w->state == WORKER_ABORTING)
+        MUST(w->lease.unanswered || w->incoming || w->verifying || !evict_done(w),
+             "worker %u: it is clean", w->id);
+    if (w->state != WORKER_BUSY || w->exited)
+        return;
+    enum lease_verdict verdict = lease_judge(w, &until);
+    MUST(verdict != LEASE_ENDS, "worker %u: its lease is over", w->id);
+    MUST(verdict != LEASE_WAITS || !pool_somebody_waits(w) || ev_is_active(&w->hold),
+         "worker %u: nothing ends its lease", w->id);
 }
 
 /* What is counted of a client is what its requests come to. */
@@ -113,6 +131,7 @@ void invariants_check(const struct server *s)
     for (size_t i = 0; i < s->n_workers; i++) {
         check_worker(s->workers[i]);
         check_threads(s->workers[i]);
+        check_progress(s->workers[i]);
     }
     list_for_each (it, &s->clients) {
         check_client(list_entry(it, struct client, in_clients));

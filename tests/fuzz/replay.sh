@@ -2,7 +2,7 @@
 # replay.sh BUILD TARGET...: runs every input of corpus/ and found/ once, with the targets that BUILD has. Ends with
 # "N passed, M failed, 0 skipped"; what fails names its input last.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 build=$1
 shift
 passed=0 failed=0
