@@ -82,18 +82,17 @@ void backlog_rotate(struct backlog *b)
     list_append(&b->lines, &l->in_lines);
 }
 
-static bool names(const struct list *requests, const char *thread_id)
+static void each_of(const struct list *requests, void (*each)(const struct request *r, void *arg),
+                    void *arg)
 {
     list_for_each (it, requests)
-        if (request_names(list_entry(it, struct request, node), thread_id))
-            return true;
-    return false;
+        each(list_entry(it, struct request, node), arg);
 }
 
-bool backlog_names(const struct backlog *b, const char *thread_id)
+void backlog_each(const struct backlog *b, void (*each)(const struct request *r, void *arg),
+                  void *arg)
 {
+    each_of(&b->own, each, arg);
     list_for_each (it, &b->lines)
-        if (names(&list_entry(it, struct line, in_lines)->requests, thread_id))
-            return true;
-    return names(&b->own, thread_id);
+        each_of(&list_entry(it, struct line, in_lines)->requests, each, arg);
 }

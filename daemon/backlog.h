@@ -27,7 +27,8 @@ struct request *backlog_first(struct backlog *b);
 /* The client whose turn it was goes to the end. To be called before its request leaves. */
 void backlog_rotate(struct backlog *b);
 
-/* One that waits names this thread. */
-bool backlog_names(const struct backlog *b, const char *thread_id);
+/* All that wait, in no order that means anything. */
+void backlog_each(const struct backlog *b, void (*each)(const struct request *r, void *arg),
+                  void *arg);
 
 #endif

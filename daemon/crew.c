@@ -115,7 +115,7 @@ int crew_resize(struct server *s)
     for (size_t i = 0; i < s->n_workers; i++)
         if (s->workers[i]->state == WORKER_IDLE && !s->workers[i]->probing)
             worker_set_state(s->workers[i], WORKER_IDLE); /* its time limit may be another */
-    s->renew = true; /* perhaps there are too many now */
+    s->renew = true;                                      /* perhaps there are too many now */
     return 0;
 }
 

@@ -36,12 +36,25 @@ const char *stay_words(enum stay stay)
     return words[stay];
 }
 
+struct search {
+    const char *thread_id;
+    bool found;
+};
+
+static void look_at_request(const struct request *r, void *arg)
+{
+    struct search *search = arg;
+    search->found = search->found || request_names(r, search->thread_id);
+}
+
 static bool unanswered(const struct thread *t)
 {
+    struct search search = {.thread_id = t->id};
     for (size_t i = 0; i < WORKER_SLOTS; i++)
-        if (t->owner->slots[i] && request_names(t->owner->slots[i], t->id))
-            return true;
-    return backlog_names(&t->owner->unsent, t->id);
+        if (t->owner->slots[i])
+            look_at_request(t->owner->slots[i], &search);
+    backlog_each(&t->owner->unsent, look_at_request, &search);
+    return search.found;
 }
 
 static bool has_relatives(const struct thread *t)

@@ -9,28 +9,35 @@
 #include "daemon/worker.h"
 #include "tests/fuzz/fuzz.h"
 
-static unsigned count_leased(const struct worker *w, const struct list *requests)
+struct leased {
+    const struct worker *worker;
+    unsigned n;
+};
+
+static void count_leased(const struct request *r, void *arg)
 {
-    unsigned n = 0;
-    list_for_each (it, requests)
-        n += list_entry(it, struct request, node)->lease_worker == w;
-    return n;
+    struct leased *leased = arg;
+    leased->n += r->lease_worker == leased->worker;
 }
 
 /* The slots and the lease tell the same as the requests that point to them. */
 static void check_worker(const struct worker *w)
 {
-    unsigned in_flight = 0, leased = count_leased(w, &w->unsent) + count_leased(w, &w->preparing);
+    unsigned in_flight = 0;
+    struct leased leased = {.worker = w};
+    backlog_each(&w->unsent, count_leased, &leased);
+    list_for_each (it, &w->preparing)
+        count_leased(list_entry(it, struct request, node), &leased);
     for (size_t i = 0; i < WORKER_SLOTS; i++) {
         const struct request *r = w->slots[i];
         if (!r)
             continue;
         in_flight++;
-        leased += r->lease_worker == w;
+        count_leased(r, &leased);
         MUST(r->worker == w && r->slot == i && r->state == REQUEST_SENT, "slot %zu", i);
     }
     MUST(in_flight == w->in_flight, "worker %u: %u in flight", w->id, in_flight);
-    MUST(leased == w->lease.unanswered, "worker %u: %u unanswered, not %u", w->id, leased,
+    MUST(leased.n == w->lease.unanswered, "worker %u: %u unanswered, not %u", w->id, leased.n,
          w->lease.unanswered);
     MUST((w->state == WORKER_BUSY) == (w->lease.holder != NULL), "worker %u: state %s", w->id,
          worker_state_name(w->state));
