@@ -43,8 +43,8 @@ OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ)
 
 C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
 
-.PHONY: all help demo check unit e2e real units analyze valgrind coverage fuzz fuzz-replay fuzz-programs deps npm \
-  format format-check install uninstall clean FORCE
+.PHONY: all help demo check unit e2e real units analyze valgrind coverage fuzz fuzz-replay fuzz-programs bench-moves \
+  deps npm format format-check install uninstall clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
@@ -59,6 +59,7 @@ help:
 	@echo 'make fuzz SECONDS=60     look for inputs that break a parser or the daemon [TARGETS="json session"], with clang;'
 	@echo '                         what is found is kept in tests/fuzz/found/'
 	@echo 'make fuzz-replay         run what was found before, and the corpus, once'
+	@echo 'make bench-moves         what moving threads is worth, measured [SEED=1] [SECONDS=30] [REAL=0] [FAST=1]'
 	@echo 'make install|uninstall   [PREFIX=/usr/local] [DESTDIR=]'
 	@echo 'make format              clang-format over all C files'
 	@echo 'make clean               remove build/'
@@ -143,6 +144,10 @@ fuzz:
 fuzz-replay:
 	@$(MAKE) --no-print-directory BUILD=build/asan CC=gcc SANITIZE=1 fuzz-programs
 	@sh tests/fuzz/replay.sh build/asan $(FUZZ)
+
+# Its settings: tests/bench/settings.mjs.
+bench-moves: all npm
+	@node tests/bench/moves.mjs
 
 units: all
 	sh tests/systemd/units.sh
