@@ -35,6 +35,7 @@ struct move {
     struct worker *from, *to;
     enum phase phase;
     bool back;          /* it has failed: the thread goes back where it was */
+    bool may_close;     /* and may yet be closed there, as had been asked */
     unsigned long step; /* answers to what was asked in earlier ones do not count */
     unsigned asked;     /* questions of this step that are not answered */
     unsigned tries;
@@ -438,7 +439,7 @@ static void closes_not(struct move *m)
         return;
     }
     w->keeps_threads = !w->unloads;
-    m->back = true;
+    m->back = m->may_close = true;
     m->tries = 0;
     load(m);
 }
@@ -519,6 +520,16 @@ static void turn_began(struct move *m)
     let_go(m->to);
 }
 
+/* It has closed after all, and not in time: what loads it there comes after that. */
+static void closed_late(struct move *m)
+{
+    m->may_close = false;
+    m->from->unloads = true;
+    m->from->keeps_threads = false;
+    if (m->phase == MOVE_REPAIRING)
+        load(m);
+}
+
 bool move_notified(struct thread *t, const struct envelope *e)
 {
     struct move *m = t->move;
@@ -529,6 +540,8 @@ bool move_notified(struct thread *t, const struct envelope *e)
         t->active = false;
         if (closing) {
             closed(m);
+        } else if (m->may_close) {
+            closed_late(m);
         } else {
             note(m, "worker %u closes it again", t->owner->id);
             load_failed(m);

@@ -146,6 +146,21 @@ test('an owner that does not close it keeps it, and no further thread is asked t
     assert.equal(await failedMoves(s), 1);
 });
 
+for (const refuses of [false, true]) {
+    test(`an owner that is only slow to close it has it again${refuses ? ', when it has closed it' : ''}`, async (t) => {
+        const s = await moving(t, { config: { interruptTimeoutMs: 200 } });
+        const unsubscribe = await stopAt(s, s.owner, 'thread/unsubscribe');
+        s.owner.hold('thread/resume');
+        const back = await s.owner.expect('thread/resume', (p) => p.threadId === s.threadId);
+        if (refuses) s.owner.refuse(back, -32600, `thread ${s.threadId} is closing; retry`);
+        s.owner.handlers.delete('thread/resume');
+        s.owner.default(unsubscribe);
+        if (!refuses) s.owner.default(back);
+        await servedByOwner(s, 'its last move failed');
+        assert.equal(await failedMoves(s), 1);
+    });
+}
+
 // ---- the other worker
 
 test('the other dies before the owner has closed it: it goes back', async (t) => {
