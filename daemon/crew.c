@@ -219,14 +219,32 @@ bool crew_is_silent(const struct worker *w)
     return w->probing || now_ms() - w->last_heard > SILENT_MS;
 }
 
+uint64_t crew_silence_left_ms(const struct worker *w)
+{
+    uint64_t silence = now_ms() - w->last_heard;
+    /* Of one that is not read from nobody knows. */
+    return w->out_held || silence >= SILENT_MS ? SILENT_MS : SILENT_MS - silence;
+}
+
+void crew_worker_silent(struct worker *w)
+{
+    if (w->probing && !w->out_held)
+        worker_stop(w, true, "it does not answer");
+    else if (w->out_held || !crew_is_silent(w))
+        worker_set_state(w, w->state);
+    else
+        crew_probe(w);
+}
+
 static void on_probed(struct worker *w, const struct envelope *answer, void *arg)
 {
     (void)arg;
     w->probing = false;
-    if (!answer || w->state != WORKER_IDLE)
+    if (!answer || (w->state != WORKER_IDLE && w->state != WORKER_BUSY))
         return;
-    worker_set_state(w, WORKER_IDLE);
-    pool_free_worker(w);
+    worker_set_state(w, w->state);
+    if (w->state == WORKER_IDLE)
+        pool_free_worker(w);
 }
 
 void crew_probe(struct worker *w)

@@ -33,6 +33,11 @@ bool crew_hopeless(const struct server *s);
  * with the least to do; NULL if none is ready. */
 struct worker *crew_any_ready(struct server *s, const struct client *c);
 
+/* How long a leased worker may still say nothing before crew_worker_silent looks at it. */
+uint64_t crew_silence_left_ms(const struct worker *w);
+/* It may have hung: it is asked, and replaced where it does not answer. */
+void crew_worker_silent(struct worker *w);
+
 /* Has said nothing for so long that it must be asked before it is given away. */
 bool crew_is_silent(const struct worker *w);
 void crew_probe(struct worker *w);

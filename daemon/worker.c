@@ -90,6 +90,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
         crew_worker_unused(w);
         break;
     case WORKER_BUSY:
+        crew_worker_silent(w);
         break;
     case WORKER_ABORTING:
         (void)snprintf(reason, sizeof(reason), "its turn did not end within %lld ms of the abort",
@@ -116,7 +117,7 @@ static uint64_t state_limit_ms(const struct worker *w)
     case WORKER_IDLE:
         return crew_idle_limit_ms(w);
     case WORKER_BUSY:
-        return 0;
+        return crew_silence_left_ms(w);
     case WORKER_ABORTING:
         return (uint64_t)c->interrupt_timeout_ms;
     case WORKER_STOPPING:
