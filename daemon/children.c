@@ -81,10 +81,38 @@ static void count_one(pid_t pid, void *arg)
     c->tree.rss_bytes += rss_of(pid);
 }
 
+/* From the process down, by the lists that the kernel keeps of each thread's children: what else
+ * runs on the machine costs nothing. */
+static void add_tree(pid_t pid, int depth, struct tree *tree)
+{
+    char path[64];
+    struct dirent *entry;
+    (void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    DIR *tasks = depth < DEPTH_MAX ? opendir(path) : NULL;
+    if (!tasks)
+        return;
+    tree->processes++;
+    tree->rss_bytes += rss_of(pid);
+    while ((entry = readdir(tasks))) {
+        int tid = (int)strtol(entry->d_name, NULL, 10), child;
+        (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, tid);
+        FILE *children = tid > 0 ? fopen(path, "re") : NULL;
+        while (children && fscanf(children, "%d", &child) == 1)
+            add_tree(child, depth + 1, tree);
+        if (children)
+            (void)fclose(children);
+    }
+    (void)closedir(tasks);
+}
+
 struct tree children_tree(pid_t pid)
 {
     struct count c = {.root = pid};
-    if (pid > 0)
+    if (pid <= 0)
+        return c.tree;
+    if (access("/proc/thread-self/children", F_OK) == 0)
+        add_tree(pid, 0, &c.tree);
+    else /* a kernel without CONFIG_PROC_CHILDREN */
         each_process(count_one, &c);
     return c.tree;
 }
