@@ -161,6 +161,21 @@ static bool header_value(const char *name)
     return true;
 }
 
+/* Of an initialize, far more than any client has to say. */
+#define INITIALIZE_MAX_BYTES ((size_t)64 * 1024)
+#define OPT_OUTS_MAX 1024
+/* Everybody sees it in the status. */
+#define NAME_MAX_BYTES 128
+
+static bool keep_name(struct client *c, const char *name)
+{
+    free(c->name);
+    c->name = strndup(name, NAME_MAX_BYTES);
+    if (c->name)
+        json_clean_text(c->name);
+    return c->name;
+}
+
 static bool keep_opt_outs(struct client *c, const cJSON *list)
 {
     const cJSON *each;
@@ -187,6 +202,8 @@ static const char *take_initialize(struct client *c, const cJSON *params, char *
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(info, "name");
     const cJSON *version = cJSON_GetObjectItemCaseSensitive(info, "version");
     const cJSON *capabilities = cJSON_GetObjectItemCaseSensitive(params, "capabilities");
+    const cJSON *opt_outs =
+        cJSON_GetObjectItemCaseSensitive(capabilities, "optOutNotificationMethods");
     if (!cJSON_IsObject(info))
         return "Invalid request: missing field `clientInfo`";
     if (!cJSON_IsString(name))
@@ -198,19 +215,18 @@ static const char *take_initialize(struct client *c, const cJSON *params, char *
                        name->valuestring);
         return room;
     }
-    free(c->name);
-    c->name = strdup(name->valuestring);
-    if (!c->name || !keep_opt_outs(c, cJSON_GetObjectItemCaseSensitive(
-                                          capabilities, "optOutNotificationMethods")))
-        return "Out of memory";
-    return NULL;
+    if (cJSON_GetArraySize(opt_outs) > OPT_OUTS_MAX)
+        return "Invalid request: too many optOutNotificationMethods";
+    return keep_name(c, name->valuestring) && keep_opt_outs(c, opt_outs) ? NULL : "Out of memory";
 }
 
 bool control_initialize(struct client *c, const struct envelope *e)
 {
     char room[512];
     const char *wrong = "Already initialized";
-    if (!c->initialized) {
+    if (!c->initialized && e->params.n > INITIALIZE_MAX_BYTES) {
+        wrong = "Invalid request: initialize is too long";
+    } else if (!c->initialized) {
         _cleanup_free_ char *text = slice_dup(e->params);
         cJSON *params = text ? cJSON_Parse(text) : NULL;
         wrong = take_initialize(c, params, room, sizeof(room));
@@ -316,15 +332,22 @@ static void on_positions(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     struct server *s = container_of(timer, struct server, position_timer);
     size_t position = 0;
+    bool untold = false;
     (void)loop;
     (void)revents;
     list_for_each (it, &s->queue.all) {
         struct waiter *w = list_entry(it, struct waiter, in_all);
         struct request *r = container_of(w, struct request, waiter);
         position++;
-        if (r->client->wants_queue_events && !r->client->doomed && r->told_position != position)
+        if (!r->client->wants_queue_events || r->client->doomed || r->told_position == position)
+            continue;
+        if (client_backlogged(r->client))
+            untold = true; /* it reads first what it has been told before */
+        else
             tell_position(r, position);
     }
+    if (untold)
+        control_positions_changed(s);
 }
 
 void control_positions_changed(struct server *s)

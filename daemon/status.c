@@ -6,6 +6,9 @@
 #include "daemon/renew.h"
 #include "daemon/request.h"
 #include "daemon/worker.h"
+#include "proto/json.h"
+
+#include <stdio.h>
 
 static void number(cJSON *to, const char *name, uint64_t value)
 {
@@ -201,8 +204,17 @@ static cJSON *times(const uint32_t *ms, unsigned long total)
     return o;
 }
 
-/* As of threads. */
+/* As of threads. Nor do ids of any length. */
 #define WAITERS_SHOWN 1000
+#define ID_SHOWN 80
+
+static void thread_id(cJSON *to, const char *id)
+{
+    char shown[ID_SHOWN + 1];
+    (void)snprintf(shown, sizeof(shown), "%s", id ? id : "");
+    json_clean_text(shown);
+    text(to, "threadId", id ? shown : NULL);
+}
 
 static cJSON *waiter(struct server *s, const struct request *r, size_t position)
 {
@@ -210,9 +222,12 @@ static cJSON *waiter(struct server *s, const struct request *r, size_t position)
     struct thread *t = r->thread_id ? threads_find(&s->threads, slice_str(r->thread_id)) : NULL;
     number(o, "position", position);
     number(o, "client", r->client->id);
-    cJSON_AddItemToObject(o, "id", cJSON_CreateRaw(r->id));
+    if (strlen(r->id) <= ID_SHOWN)
+        cJSON_AddItemToObject(o, "id", cJSON_CreateRaw(r->id));
+    else
+        cJSON_AddNullToObject(o, "id");
     text(o, "method", r->acquire ? "pool/acquire" : r->method->name);
-    text(o, "threadId", r->thread_id);
+    thread_id(o, r->thread_id);
     number(o, "waitedMs", now_ms() - r->queued_at);
     if (t)
         number(o, "worker", t->owner->id);
