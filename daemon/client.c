@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
+#include <time.h>
 
 /* Above HIGH bytes of output that a client has not taken, nobody produces more for it. */
 #define OUTPUT_HIGH ((size_t)256 * 1024)
@@ -16,6 +17,9 @@
 /* The same for its requests that wait until a worker has answered others. */
 #define UNSENT_HIGH ((size_t)8 * 1024 * 1024)
 #define UNSENT_LOW ((size_t)4 * 1024 * 1024)
+
+/* What one client has sent is attended to for so long, then what the others have. */
+#define TURN_US 1000
 
 /* How long one that was told to go may take to close its end. */
 #define LINGER_S 2.
@@ -168,6 +172,12 @@ void client_pause(struct client *c, unsigned why)
     c->paused |= why;
 }
 
+static void take_rest_later(struct client *c)
+{
+    if (list_empty(&c->in_resumed))
+        list_append(&c->server->resumed, &c->in_resumed);
+}
+
 void client_resume(struct client *c, unsigned why)
 {
     unsigned before = c->paused;
@@ -176,8 +186,7 @@ void client_resume(struct client *c, unsigned why)
         hangup_unwatch(&c->server->hangup, c->fd);
         ev_io_start(c->server->loop, &c->readable);
         /* Whole lines may have been left in the buffer. */
-        if (list_empty(&c->in_resumed))
-            list_append(&c->server->resumed, &c->in_resumed);
+        take_rest_later(c);
     }
 }
 
@@ -229,14 +238,27 @@ void client_close_after_output(struct client *c)
         list_append(&c->server->dirty_clients, &c->in_dirty);
 }
 
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 /* Hands on every whole line, unless something on the way says to stop. */
 static void take_lines(struct client *c)
 {
     struct slice line;
     int r = LINEBUF_NONE;
-    while (!c->paused && !c->doomed && (r = linebuf_next(&c->in, &line)) == LINEBUF_OK)
+    uint64_t until = now_us() + TURN_US;
+    while (!c->paused && !c->doomed && (r = linebuf_next(&c->in, &line)) == LINEBUF_OK) {
         if (line.n)
             router_client_line(c, line);
+        if (now_us() >= until) {
+            take_rest_later(c);
+            return;
+        }
+    }
     linebuf_trim(&c->in);
     if (r != LINEBUF_TOO_LONG || c->paused || c->doomed)
         return;
@@ -273,6 +295,8 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
         discard_input(c);
         return;
     }
+    if (!list_empty(&c->in_resumed))
+        return; /* what it has sent before comes first */
     int r = linebuf_read(&c->in, c->fd);
     if (r == LINEBUF_EOF)
         client_doom(c, "disconnected");

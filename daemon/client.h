@@ -90,7 +90,8 @@ void client_unhold(struct client *c, size_t bytes);
 void client_add_unsent(struct client *c, size_t bytes);
 void client_drop_unsent(struct client *c, size_t bytes);
 
-/* Hands on the lines that it had sent when it was paused. Called before the loop sleeps. */
+/* Hands on lines that it had sent when it was paused, or when others had their turn. Called once a
+ * round of the loop. */
 void client_take_rest(struct client *c);
 
 /* Has so much output waiting that nobody may produce more for it. */

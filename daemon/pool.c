@@ -432,6 +432,8 @@ void pool_dequeue(struct request *r)
 {
     queue_remove(&r->server->queue, &r->waiter);
     r->client->n_waiting--;
+    if (!r->server->queue.length)
+        server_trim_later(r->server);
     control_positions_changed(r->server);
 }
 

@@ -14,11 +14,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
+
+/* After somebody has left, memory is given back to the system within this time. */
+#define TRIM_S 1.
 
 uint64_t now_ms(void)
 {
@@ -72,6 +76,7 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
         while ((c = list_first(&s->doomed, struct client, in_doomed))) {
             abort_client(c);
             client_free(c);
+            server_trim_later(s);
             if (s->n_clients < (size_t)s->config->max_clients && s->phase == SERVER_RUNNING)
                 listener_resume(s);
         }
@@ -79,12 +84,52 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
             worker_flush(worker);
         while ((c = list_first(&s->dirty_clients, struct client, in_dirty)))
             client_flush(c);
-        /* What is written makes room for more to be read. */
-        while ((c = list_first(&s->resumed, struct client, in_resumed)))
-            client_take_rest(c);
     } while (s->offer || s->renew || !list_empty(&s->doomed) || !list_empty(&s->dirty_workers) ||
              !list_empty(&s->dirty_clients));
+    if (list_empty(&s->resumed))
+        ev_idle_stop(loop, &s->stay_awake);
+    else
+        ev_idle_start(loop, &s->stay_awake);
     tell_status(s);
+}
+
+/* Lines that were left, a turn for each client a round, so that none of them holds up the rest. */
+static void after_poll(struct ev_loop *loop, ev_check *w, int revents)
+{
+    struct list now;
+    struct client *c;
+    (void)w;
+    (void)revents;
+    list_init(&now);
+    list_splice(&now, &server_of(loop)->resumed);
+    while ((c = list_first(&now, struct client, in_resumed)))
+        client_take_rest(c);
+}
+
+/* A crowd's small blocks lie between those that stay: without this their pages would stay, too. */
+static void on_trim(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)loop;
+    (void)timer;
+    (void)revents;
+    (void)malloc_trim(0);
+}
+
+void server_trim_later(struct server *s)
+{
+    if (!ev_is_active(&s->trim_timer)) {
+        ev_timer_set(&s->trim_timer, TRIM_S, 0.);
+        ev_timer_start(s->loop, &s->trim_timer);
+    }
+}
+
+/* It is there so that the loop does not sleep; an idle watcher alone would have to wait for quiet.
+ */
+static void on_idle(struct ev_loop *loop, ev_idle *w, int revents)
+{
+    (void)loop;
+    (void)w;
+    (void)revents;
 }
 
 static struct worker *worker_of_pid(const struct server *s, pid_t pid)
@@ -290,6 +335,9 @@ static void init_watchers(struct server *s)
     ev_set_userdata(s->loop, s);
     ev_prepare_init(&s->before_sleep, before_sleep);
     ev_prepare_start(s->loop, &s->before_sleep);
+    ev_check_init(&s->after_poll, after_poll);
+    ev_check_start(s->loop, &s->after_poll);
+    ev_idle_init(&s->stay_awake, on_idle);
     ev_signal_init(&s->on_term, on_stop_signal, SIGTERM);
     ev_signal_init(&s->on_int, on_stop_signal, SIGINT);
     ev_signal_init(&s->on_hup, on_hup, SIGHUP);
@@ -302,6 +350,7 @@ static void init_watchers(struct server *s)
     ev_timer_init(&s->watchdog, on_watchdog, watchdog_s, watchdog_s);
     if (watchdog_s > 0)
         ev_timer_start(s->loop, &s->watchdog);
+    ev_timer_init(&s->trim_timer, on_trim, 0., 0.);
     control_init(s);
 }
 

@@ -44,7 +44,7 @@ struct server {
     size_t n_clients;
     unsigned last_client_id;
     struct list doomed;        /* clients that are gone, cleaned up before the loop sleeps */
-    struct list resumed;       /* clients with lines that were left unread */
+    struct list resumed;       /* clients with lines that were left unread, for the next round */
     struct list dirty_clients; /* with output to write before the loop sleeps */
     struct list dirty_workers;
 
@@ -65,8 +65,10 @@ struct server {
     uint64_t looked_at;       /* for a changed codex binary, ms */
 
     ev_prepare before_sleep;
+    ev_check after_poll;
+    ev_idle stay_awake; /* runs while there are lines left */
     ev_signal on_term, on_int, on_hup, on_child;
-    ev_timer drain_timer, position_timer, watchdog;
+    ev_timer drain_timer, position_timer, trim_timer, watchdog;
 };
 
 /* Milliseconds of the monotonic clock. */
@@ -85,6 +87,9 @@ void server_stop(struct server *s);
 
 /* Goes on to stop the workers once no turn runs. To be called when a worker has become free. */
 void server_check_drained(struct server *s);
+
+/* Gives memory that is free back to the system soon. To be called when much may have become so. */
+void server_trim_later(struct server *s);
 
 /* Ends the loop once the last worker is gone. To be called when one has exited. */
 void server_check_stopped(struct server *s);

@@ -2,8 +2,10 @@
 
 #include <errno.h>
 
-/* One read takes up to this much; an idle buffer larger than this is given back. */
+/* One read takes up to this much. An empty buffer larger than this is given back, and after a read
+ * that found less than it had room for one that is larger than LINEBUF_KEEP. */
 #define LINEBUF_CHUNK ((size_t)256 * 1024)
+#define LINEBUF_KEEP ((size_t)16 * 1024)
 #define LINEBUF_MIN ((size_t)4 * 1024)
 
 void linebuf_init(struct linebuf *lb, size_t max_line_bytes)
@@ -21,7 +23,7 @@ static void linebuf_compact(struct linebuf *lb)
 {
     if (lb->begin == lb->end) {
         lb->begin = lb->scanned = lb->end = 0;
-        if (lb->cap > LINEBUF_CHUNK) {
+        if (lb->cap > (lb->filled ? LINEBUF_CHUNK : LINEBUF_KEEP)) {
             free(lb->data);
             lb->data = NULL;
             lb->cap = 0;

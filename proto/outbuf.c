@@ -3,8 +3,8 @@
 #include <errno.h>
 
 #define OUTBUF_MIN ((size_t)4 * 1024)
-/* An emptied buffer larger than this is given back to the system. */
-#define OUTBUF_KEEP ((size_t)64 * 1024)
+/* An emptied buffer larger than this is given back. */
+#define OUTBUF_KEEP ((size_t)16 * 1024)
 
 void outbuf_init(struct outbuf *ob)
 {
