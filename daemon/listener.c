@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <libgen.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -33,6 +34,24 @@ static int open_directory(const char *path)
         return -errno;
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
+}
+
+/* Why others could put a socket of theirs in this directory in place of ours; NULL if they cannot.
+ * A group of the user's own number is nobody else's. */
+static const char *unsafe_directory(int fd, char *room, size_t n)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return strerror(errno);
+    bool by_group = (st.st_mode & S_IWGRP) && (st.st_gid != getegid() || st.st_gid != geteuid());
+    if (st.st_uid != 0 && st.st_uid != geteuid()) {
+        (void)snprintf(room, n, "it belongs to uid %u", (unsigned)st.st_uid);
+        return room;
+    }
+    if ((!by_group && !(st.st_mode & S_IWOTH)) || (st.st_mode & S_ISVTX))
+        return NULL;
+    (void)snprintf(room, n, "others may write to it (mode %04o)", st.st_mode & 07777U);
+    return room;
 }
 
 /* True unless it is certain that no daemon is there. */
@@ -66,11 +85,36 @@ static int bind_at(struct server *s, const struct sockaddr_un *address)
     return listen(l->fd, BACKLOG) < 0 ? -errno : 0;
 }
 
+/* A socket file that is in the way: 0 where it may be replaced. */
+static int check_old_socket(struct server *s, const struct stat *st,
+                            const struct sockaddr_un *address)
+{
+    const char *path = s->listener.path;
+    if (!S_ISSOCK(st->st_mode)) {
+        log_error(&s->log, "%s: is there and is no socket", path);
+        return EX_CANTCREAT;
+    }
+    if (somebody_answers(address)) {
+        log_error(&s->log,
+                  "%s: another daemon answers there; stop it or choose another "
+                  "place by --socket",
+                  path);
+        return EX_UNAVAILABLE;
+    }
+    if (st->st_uid != 0 && st->st_uid != geteuid()) {
+        log_error(&s->log, "%s: is there and belongs to uid %u; remove it first", path,
+                  (unsigned)st->st_uid);
+        return EX_CANTCREAT;
+    }
+    return 0;
+}
+
 static int listen_at_path(struct server *s)
 {
     struct listener *l = &s->listener;
     struct sockaddr_un address;
     struct stat st;
+    char room[64];
     int r = sockpath_address(l->path, &address);
     if (r < 0) {
         log_error(&s->log, "%s: too long for a socket's path", l->path);
@@ -84,18 +128,16 @@ static int listen_at_path(struct server *s)
     }
     /* Two daemons that start at once must not take each other's new socket for a stale one. */
     (void)flock(dir, LOCK_EX);
-    if (lstat(l->path, &st) == 0) {
-        if (!S_ISSOCK(st.st_mode)) {
-            log_error(&s->log, "%s: is there and is no socket", l->path);
-            return EX_CANTCREAT;
-        }
-        if (somebody_answers(&address)) {
-            log_error(&s->log,
-                      "%s: another daemon answers there; stop it or choose another "
-                      "place by --socket",
-                      l->path);
-            return EX_UNAVAILABLE;
-        }
+    bool there = lstat(l->path, &st) == 0;
+    if (there && (r = check_old_socket(s, &st, &address)) != 0)
+        return r;
+    const char *unsafe = unsafe_directory(dir, room, sizeof(room));
+    if (unsafe) {
+        log_error(&s->log, "%s: its directory is not safe: %s; choose another place by --socket",
+                  l->path, unsafe);
+        return EX_CANTCREAT;
+    }
+    if (there) {
         log_info(&s->log, "%s: replacing the socket file of a daemon that is gone", l->path);
         (void)unlink(l->path);
     }
