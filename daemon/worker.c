@@ -395,8 +395,10 @@ static void after_exit(struct worker *w, enum worker_state was, const char *how)
         w->restarts++;
         forget_process(w);
         worker_set_state(w, WORKER_DOWN);
-        log_warn(&s->log, "worker %u: exited: %s; next start in %llu ms", w->id, how,
-                 (unsigned long long)backoff_ms(w));
+        /* Its clients are told its last words, too. */
+        log_warn(&s->log, "worker %u: exited: %.*s; next start in %llu ms", w->id,
+                 (int)strcspn(how, ":"), how, (unsigned long long)backoff_ms(w));
+        log_trace(&s->log, "worker %u: exited: %.200s", w->id, how);
     }
     crew_worker_gone(w);
     server_check_drained(s);

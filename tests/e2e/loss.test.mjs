@@ -16,7 +16,7 @@ async function running(daemon, name = 'a') {
 }
 
 test('killed in mid-turn: the turn fails in the protocol\'s own words, and the waiter is served by the successor', async (t) => {
-    const [daemon, worker] = await startPool(t, 1, { config: NEVER });
+    const [daemon, worker] = await startPool(t, 1, { config: NEVER, args: ['--log-level', 'trace'] });
     const { client: a, threadId } = await running(daemon);
     const turnId = worker.turn().id;
     worker.ask('item/commandExecution/requestApproval', { threadId, turnId });

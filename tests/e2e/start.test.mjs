@@ -233,7 +233,7 @@ test('a second SIGTERM stops at once, whatever the workers do', async (t) => {
 });
 
 test('every line of the json log is JSON with time, level and message', async (t) => {
-    const [daemon, worker] = await startPool(t, 1, { args: ['--log-format', 'json'] });
+    const [daemon, worker] = await startPool(t, 1, { args: ['--log-format', 'json', '--log-level', 'trace'] });
     worker.stderr('a "quoted" \\ line\twith \u0001 and ü\n');
     await daemon.untilLog(/quoted/);
     await daemon.stop();
@@ -241,13 +241,13 @@ test('every line of the json log is JSON with time, level and message', async (t
     assert.ok(lines.length > 5);
     for (const { ts, level, msg } of lines) {
         assert.ok(Date.parse(ts) > 0 && typeof msg === 'string');
-        assert.match(level, /^(error|warn|info|debug)$/);
+        assert.match(level, /^(error|warn|info|debug|trace)$/);
     }
     assert.ok(lines.some(({ msg }) => msg.endsWith('a "quoted" \\ line\twith \u0001 and ü')));
 });
 
 test('a log that nobody reads does not hold the daemon up', async (t) => {
-    const [daemon, worker] = await startPool(t);
+    const [daemon, worker] = await startPool(t, 1, { args: ['--log-level', 'trace'] });
     daemon.child.stderr.pause();
     worker.stderr('x'.repeat(400).concat('\n').repeat(5000));
     worker.notify('said/after/that', {});
