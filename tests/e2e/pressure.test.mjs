@@ -1,24 +1,10 @@
 // Those who do not read, those who send too much, and too many at once: nobody else notices.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
-import { poold, startDaemon, startPool } from '../lib/daemon.mjs';
+import { startDaemon, startPool } from '../lib/daemon.mjs';
+import { assertGrewLess, MB, rss, sanitized } from '../lib/memory.mjs';
 import { until } from '../lib/wait.mjs';
-
-const MB = 1024 * 1024;
-const sanitized = readFileSync(poold).includes('__asan_init');
-
-/** Resident memory of the daemon in bytes. */
-function rss(daemon) {
-    return Number(readFileSync(`/proc/${daemon.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+) kB/)[1]) * 1024;
-}
-
-/** What has been freed stays resident under the sanitizer, so there it says nothing. */
-function assertGrewLess(daemon, before, limit) {
-    const grown = rss(daemon) - before;
-    if (!sanitized) assert.ok(grown < limit, `the daemon has grown by ${(grown / MB).toFixed(1)} MB`);
-}
 
 /** Until `measure` gives the same, which is not 0, before and after the daemon has made some rounds. */
 function untilStuck(daemon, measure, what) {

@@ -2,9 +2,9 @@
 // Stands in for `codex`: relays its stdin and stdout to the test, which plays the worker.
 //
 // Control socket (FAKE_CODEX_SOCKET), one JSON object a line. To the test: {hello}, {line}, {eof},
-// {term}, {pending}.
-// From the test: {out}, {err}, {exit}, {signal}, {ignoreTerm}, {pause}, {resume}, {closeOut}, {report},
-// {spawn}, {onEof}.
+// {term}, {pending}, {flooded}.
+// From the test: {out}, {flood}, {err}, {exit}, {signal}, {ignoreTerm}, {pause}, {resume}, {closeOut},
+// {report}, {spawn}, {onEof}.
 import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import { writeSync } from 'node:fs';
@@ -34,6 +34,16 @@ function writeAll(fd, text) {
 
 const orders = {
     out: (text) => process.stdout.write(text),
+    // One line again and again, so many bytes in all, as fast as they are taken.
+    flood: ({ line, bytes }) => {
+        const chunk = Buffer.from(`${line}\n`.repeat(Math.ceil(1e6 / line.length)));
+        let left = bytes;
+        const more = () => {
+            left -= chunk.length;
+            process.stdout.write(chunk, left > 0 ? more : () => tell({ flooded: true }));
+        };
+        more();
+    },
     err: (text) => writeAll(2, text),
     exit: (code) => process.stdout.write('', () => process.exit(code)),
     signal: (name) => process.stdout.write('', () => process.kill(process.pid, name)),

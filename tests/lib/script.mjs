@@ -95,6 +95,7 @@ export class FakeWorker {
             this.host.started.put(this);
         } else if (message.eof) this.sawEof();
         else if (message.spawned) this.box.put({ method: 'spawned', params: message });
+        else if (message.flooded) this.box.put({ method: 'flooded' });
         else if (message.term) this.box.put({ method: 'SIGTERM' });
         else if (message.pending !== undefined) this.box.put({ method: 'pending', params: message });
         else {

@@ -1,0 +1,30 @@
+// What the daemon takes of memory.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { poold } from './daemon.mjs';
+import { until } from './wait.mjs';
+
+export const MB = 1024 * 1024;
+
+/** Built with the sanitizers: slower, and what has been freed stays resident, so there memory says nothing. */
+export const sanitized = readFileSync(poold).includes('__asan_init');
+
+/** Resident memory in bytes. */
+export function rss(daemon) {
+    return Number(readFileSync(`/proc/${daemon.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+) kB/)[1]) * 1024;
+}
+
+const megabytes = (bytes) => (bytes / MB).toFixed(1);
+
+export function assertGrewLess(daemon, before, limit) {
+    const grown = rss(daemon) - before;
+    if (!sanitized) assert.ok(grown < limit, `the daemon has grown by ${megabytes(grown)} MB`);
+}
+
+/** Until it has no more than before, give or take what a heap is rounded by. */
+export async function untilGivenBack(t, daemon, before, peak) {
+    if (sanitized) return;
+    await until(() => rss(daemon) < before + MB, `memory is given back: ${megabytes(before)} MB before, ` +
+        `${megabytes(peak)} MB at most`);
+    t.diagnostic(`memory: ${megabytes(before)} MB before, ${megabytes(peak)} MB at most, ${megabytes(rss(daemon))} MB afterwards`);
+}
