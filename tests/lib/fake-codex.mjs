@@ -3,8 +3,8 @@
 //
 // Control socket (FAKE_CODEX_SOCKET), one JSON object a line. To the test: {hello}, {line}, {eof},
 // {term}, {pending}, {flooded}.
-// From the test: {out}, {flood}, {err}, {exit}, {signal}, {ignoreTerm}, {pause}, {resume}, {closeOut},
-// {report}, {spawn}, {onEof}.
+// From the test: {out}, {flood}, {echo}, {err}, {exit}, {signal}, {ignoreTerm}, {pause}, {resume},
+// {closeOut}, {report}, {spawn}, {onEof}.
 import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import { writeSync } from 'node:fs';
@@ -17,6 +17,7 @@ if (process.argv.includes('--version')) {
 
 const control = connect(process.env.FAKE_CODEX_SOCKET);
 let onEof = 'exit';
+let echo = null;
 const tell = (message) => control.write(`${JSON.stringify(message)}\n`);
 
 /** Writes all, also to a pipe that is full. */
@@ -34,6 +35,8 @@ function writeAll(fd, text) {
 
 const orders = {
     out: (text) => process.stdout.write(text),
+    // Requests of this method, whose parameters come last and may be of any size.
+    echo: (method) => { echo = `"method":"${method}","params":`; },
     // One line again and again, so many bytes in all, as fast as they are taken.
     flood: ({ line, bytes }) => {
         const chunk = Buffer.from(`${line}\n`.repeat(Math.ceil(1e6 / line.length)));
@@ -66,6 +69,13 @@ const orders = {
     },
 };
 
+/** Tells the test, but answers by itself with the parameters where it is told to echo the method. */
+function take(line) {
+    const at = echo ? line.indexOf(echo) : -1;
+    if (at < 0) tell({ line });
+    else process.stdout.write(`${line.slice(0, at)}"result":${line.slice(at + echo.length)}\n`);
+}
+
 control.on('connect', () => {
     tell({ hello: { pid: process.pid, argv: process.argv.slice(2), cwd: process.cwd(), env: process.env } });
     let rest = '';
@@ -75,7 +85,7 @@ control.on('connect', () => {
         if (!text.includes('\n')) return;
         const lines = rest.split('\n');
         rest = lines.pop();
-        for (const line of lines) tell({ line });
+        for (const line of lines) take(line);
     });
     process.stdin.on('end', () => {
         tell({ eof: true });
