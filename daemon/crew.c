@@ -96,7 +96,7 @@ void crew_prewarm(struct server *s)
     crew_start_workers(s);
 }
 
-int crew_resize(struct server *s)
+int crew_resize(struct server *s, size_t before)
 {
     size_t n = (size_t)s->config->pool_size;
     if (n > s->n_workers) {
@@ -109,13 +109,17 @@ int crew_resize(struct server *s)
         struct worker *w = worker_new(s, (unsigned)s->n_workers + 1);
         if (!w)
             return -ENOMEM;
-        w->wanted = s->config->prewarm;
         s->workers[s->n_workers++] = w;
     }
     for (size_t i = 0; i < s->n_workers; i++)
         if (s->workers[i]->state == WORKER_IDLE && !s->workers[i]->probing)
             worker_set_state(s->workers[i], WORKER_IDLE); /* its time limit may be another */
-    s->renew = true;                                      /* perhaps there are too many now */
+    /* Also those that an earlier, smaller size has dismissed. */
+    for (size_t i = before; i < n && s->config->prewarm; i++) {
+        s->workers[i]->wanted = true;
+        s->workers[i]->replace = s->workers[i]->state == WORKER_STOPPING;
+    }
+    s->renew = true; /* perhaps there are too many now */
     return 0;
 }
 

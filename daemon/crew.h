@@ -11,8 +11,8 @@ void crew_start_workers(struct server *s);
 /* All of them, with the daemon (the setting prewarm). */
 void crew_prewarm(struct server *s);
 
-/* Brings their number to the configuration's poolSize. 0 or -ENOMEM. */
-int crew_resize(struct server *s) CP_MUSTCHECK;
+/* Brings their number to the configuration's poolSize, which was `before`. 0 or -ENOMEM. */
+int crew_resize(struct server *s, size_t before) CP_MUSTCHECK;
 
 /* What a worker tells of itself. */
 void crew_worker_ready(struct worker *w);

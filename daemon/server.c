@@ -294,7 +294,7 @@ static void reload(struct server *s)
     log_set(&s->log, config->log_level, config->log_format);
     if (s->n_clients < (size_t)config->max_clients)
         listener_resume(s);
-    if (crew_resize(s) < 0)
+    if (crew_resize(s, (size_t)before->pool_size) < 0)
         log_error(&s->log, "out of memory for workers");
     if (codex_changed)
         retire_all(s, "the configuration of codex has changed");
@@ -383,7 +383,7 @@ int server_init(struct server *s, struct config *config, const struct config_fla
     if (r < 0)
         log_warn(&s->log, "NOTIFY_SOCKET: %s", strerror(-r));
     init_watchers(s);
-    if (hangup_init(&s->hangup, s->loop, on_hangup) < 0 || crew_resize(s) < 0)
+    if (hangup_init(&s->hangup, s->loop, on_hangup) < 0 || crew_resize(s, 0) < 0)
         return EX_OSERR;
     return listener_init(s);
 }

@@ -66,6 +66,31 @@ test('poolSize grows and shrinks without dropping a stream', async (t) => {
     await a.turnCompleted(threadId);
 });
 
+test('a worker that a smaller poolSize has dismissed is started again with a larger one', async (t) => {
+    const [daemon, , second] = await startPool(t, 2);
+    daemon.writeConfig({ poolSize: 1 });
+    daemon.signal('SIGHUP');
+    await second.exited;
+    await daemon.untilStatus((s) => s.workers[1].state === 'down', 'it is gone');
+    daemon.writeConfig({ poolSize: 2 });
+    daemon.signal('SIGHUP');
+    await daemon.untilStatus((s) => s.pool.ready === 2, 'both are ready, though nobody waits');
+});
+
+test('so is one that has yet to exit', async (t) => {
+    const [daemon, , second] = await startPool(t, 2);
+    second.order({ onEof: 'nothing' });
+    second.order({ ignoreTerm: true });
+    daemon.writeConfig({ poolSize: 1 });
+    daemon.signal('SIGHUP');
+    await second.eof;
+    daemon.writeConfig({ poolSize: 2 });
+    daemon.signal('SIGHUP');
+    await daemon.untilLog(/configuration reloaded[^]*configuration reloaded/);
+    second.die();
+    await daemon.untilStatus((s) => s.pool.ready === 2, 'both are ready, though nobody waits');
+});
+
 test('a bad file changes nothing and says why', async (t) => {
     const [daemon, worker] = await startPool(t, 1);
     writeFileSync(daemon.configFile, '{"poolSize": 3, "colour": 1}');
