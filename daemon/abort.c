@@ -129,6 +129,21 @@ static void check_loaded(struct slice element, void *arg)
     evict_thread(t);
 }
 
+/* What the one who left had begun on a thread that somebody else has open goes on as that one's:
+ * nobody may have the worker beside it. False: nothing runs there. */
+static bool leave_to_subscriber(struct worker *w)
+{
+    list_for_each (it, &w->threads) {
+        const struct thread *t = list_entry(it, struct thread, in_owner);
+        if (!thread_busy(t) || !t->subscriber || t->subscriber->doomed)
+            continue;
+        pool_lease_to(w, t->subscriber);
+        pool_settle(w);
+        return true;
+    }
+    return false;
+}
+
 static void on_verified(struct worker *w, const struct envelope *answer, void *arg)
 {
     struct loaded l = {.worker = w};
@@ -143,7 +158,9 @@ static void on_verified(struct worker *w, const struct envelope *answer, void *a
     /* A Codex that cannot say what it has loaded is taken at the word of its notifications. */
     if (answer->result.p)
         json_each(json_get(answer->result, "data"), check_loaded, &l);
-    if (!l.foreign && evict_done(w) && !w->lease.unanswered && !w->incoming)
+    if (l.foreign || !evict_done(w) || w->lease.unanswered || w->incoming)
+        return;
+    if (!leave_to_subscriber(w))
         pool_free_worker(w);
 }
 

@@ -1,0 +1,30 @@
+// What a client does to a thread that it does not have open: what runs then, whose it is, who hears of it.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PoolClient } from '../lib/client.mjs';
+import { startPool } from '../lib/daemon.mjs';
+import { converse } from '../lib/scenes.mjs';
+
+const ACTIVE = { status: 'active', objective: 'x' };
+
+test('a goal turn goes on as the subscriber\'s when the client that set the goal has left', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { openLingerMs: 0 } });
+    const a = await converse(daemon, 'a');
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    await b.request('thread/goal/set', { threadId: a.threadId, ...ACTIVE });
+    const turn = worker.begin(a.threadId);
+    await a.client.next('turn/started', (p) => p.turn.id === turn.id);
+    const c = await PoolClient.open(daemon, { name: 'c' });
+    const waiting = c.startThread();
+    await daemon.untilStatus((s) => s.queue.length === 1, 'c waits');
+    await b.close();
+    const status = await daemon.untilStatus((s) => s.clients.every((each) => each.name !== 'b') &&
+        s.workers[0].state !== 'aborting', 'b is gone');
+    assert.equal(status.workers[0].client, status.clients.find((each) => each.name === 'a').id);
+    assert.equal(status.queue.length, 1);
+    assert.equal(worker.received('thread/start').length, 1, 'nobody has it beside a\'s turn');
+    worker.threads.get(a.threadId).goal.status = 'complete';
+    worker.notify('thread/goal/updated', { threadId: a.threadId, turnId: null, goal: { threadId: a.threadId, status: 'complete' } });
+    turn.complete();
+    await waiting;
+});
