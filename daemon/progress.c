@@ -347,8 +347,10 @@ static void on_success(struct worker *w, struct request *r, struct thread *t,
         turn_answered(t, r->client, e);
     if (flags & METHOD_MEMORY)
         t->keeps |= BIT(STAY_MEMORY);
-    if (flags & METHOD_PROMISES)
+    if (flags & METHOD_PROMISES) {
+        ownership_subscribe(t, r->client);
         promise(t);
+    }
     if (flags & METHOD_GOAL)
         set_goal(t, json_get_text(e->result, "goal.status"));
     if ((flags & METHOD_QUEUE) && !t->running)

@@ -28,3 +28,18 @@ test('a goal turn goes on as the subscriber\'s when the client that set the goal
     turn.complete();
     await waiting;
 });
+
+for (const method of ['thread/compact/start', 'review/start', 'thread/shellCommand']) {
+    test(`who starts a turn by ${method} has the thread, and its leaving ends it`, async (t) => {
+        const [daemon, worker] = await startPool(t, 1);
+        const a = await converse(daemon, 'a');
+        const b = await PoolClient.open(daemon, { name: 'b' });
+        await b.request(method, { threadId: a.threadId });
+        const turn = worker.begin(a.threadId);
+        await b.next('turn/started', (p) => p.turn.id === turn.id);
+        assert.equal(a.client.has('turn/started', (p) => p.turn.id === turn.id), false);
+        await b.close();
+        await worker.expect('turn/interrupt', (p) => p.threadId === a.threadId);
+        await daemon.untilStatus((s) => s.workers[0].state === 'idle' && s.workers[0].threads === 0, 'all is quiet');
+    });
+}
