@@ -37,25 +37,26 @@ void ownership_subscribe(struct thread *t, struct client *c)
 
 void ownership_asked(struct worker *w, struct slice thread_id, const struct client *c)
 {
-    w->askers[w->next_asker] = (struct asker){thread_hash(thread_id), c->id};
+    w->askers[w->next_asker] = (struct asker){thread_hash(thread_id), c ? c->id : 0};
     w->next_asker = (w->next_asker + 1) % ASKERS_KEPT;
 }
 
-struct client *ownership_asker(const struct worker *w, struct slice thread_id)
+bool ownership_asker(const struct worker *w, struct slice thread_id, struct client **c)
 {
     uint64_t hash = thread_hash(thread_id);
-    unsigned id = 0;
-    for (size_t i = 1; i <= ASKERS_KEPT && !id; i++) {
+    const struct asker *found = NULL;
+    *c = NULL;
+    for (size_t i = 1; i <= ASKERS_KEPT && !found; i++) {
         const struct asker *a = &w->askers[(w->next_asker + ASKERS_KEPT - i) % ASKERS_KEPT];
         if (a->thread == hash)
-            id = a->client_id;
+            found = a;
     }
     list_for_each (it, &w->server->clients) {
-        struct client *c = list_entry(it, struct client, in_clients);
-        if (id && c->id == id)
-            return c;
+        struct client *each = list_entry(it, struct client, in_clients);
+        if (found && each->id == found->client_id)
+            *c = each;
     }
-    return NULL;
+    return found != NULL;
 }
 
 void ownership_not_opened(struct request *r)

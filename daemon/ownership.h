@@ -19,10 +19,12 @@ void ownership_move(struct thread *t, struct worker *to);
 void ownership_end(struct thread *t);
 
 /* A client's request has changed a thread that it need not have open (archive, rename, …): what
- * this worker says of it is for that client. Only the last few are remembered. */
+ * this worker says of it is for that client; NULL: for nobody, since it has left. Only the last few
+ * are remembered. */
 void ownership_asked(struct worker *w, struct slice thread_id, const struct client *c);
-/* That client; NULL if there is none, or it has left. */
-struct client *ownership_asker(const struct worker *w, struct slice thread_id);
+/* That client; *c is NULL if it has left. False: none is remembered. */
+bool ownership_asker(const struct worker *w, struct slice thread_id,
+                     struct client **c) CP_MUSTCHECK;
 
 /* A client has a thread open that this worker owns. */
 bool ownership_subscribed(const struct worker *w);

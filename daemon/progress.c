@@ -383,6 +383,8 @@ void progress_answered(struct worker *w, struct request *r, const struct envelop
 void progress_orphan_answered(struct worker *w, struct request *r, const struct envelope *e)
 {
     struct thread *t = thread_of(w, r);
+    if (r->thread_id && r->method->class == METHOD_OWNER && e->result.p)
+        ownership_asked(w, slice_str(r->thread_id), NULL);
     if (r->method->flags & METHOD_OPENS) {
         struct slice id = e->result.p ? json_get_text(e->result, "thread.id") : SLICE_NULL;
         if (id.n)

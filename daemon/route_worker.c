@@ -72,8 +72,12 @@ static void notification(struct worker *w, const struct envelope *e, struct slic
     if (fresh)
         t = progress_unknown(w, e);
     if (!t || t->owner != w) {
-        struct client *asker = ownership_asker(w, e->thread_id);
-        deliver(w, asker || !fresh || t ? asker : w->lease.holder, e, line);
+        /* What is said of the thread as such, that is, not what is said in it. */
+        bool of_thread = slice_starts(e->method, "thread/");
+        struct client *asker;
+        bool asked = ownership_asker(w, e->thread_id, &asker);
+        bool to_holder = fresh && !t && !asked;
+        deliver(w, to_holder ? w->lease.holder : of_thread ? asker : NULL, e, line);
         return;
     }
     if (!move_hides(t, e))

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { startPool } from '../lib/daemon.mjs';
-import { converse } from '../lib/scenes.mjs';
+import { converse, runTurn, settled } from '../lib/scenes.mjs';
 
 const ACTIVE = { status: 'active', objective: 'x' };
 
@@ -43,3 +43,32 @@ for (const method of ['thread/compact/start', 'review/start', 'thread/shellComma
         await daemon.untilStatus((s) => s.workers[0].state === 'idle' && s.workers[0].threads === 0, 'all is quiet');
     });
 }
+
+test('what is said in a thread that has closed is not for who archived it', async (t) => {
+    const [daemon, worker] = await startPool(t, 1);
+    const a = await converse(daemon, 'a');
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    await b.request('thread/archive', { threadId: a.threadId });
+    await b.next('thread/archived');
+    worker.notify('item/agentMessage/delta', { threadId: a.threadId, turnId: 't', itemId: 'i', delta: 'late' });
+    await settled(b);
+    assert.equal(b.has('item/agentMessage/delta'), false);
+});
+
+test('the new name of a closed thread is for who gave it, and where that one has left, for nobody', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { drainTimeoutMs: 0 } });
+    const holder = await runTurn(daemon, 'holder');
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    await b.request('thread/name/set', { threadId: 'known', name: 'first' });
+    await b.next('thread/name/updated');
+    const c = await PoolClient.open(daemon, { name: 'c' });
+    worker.hold('thread/name/set');
+    c.request('thread/name/set', { threadId: 'unknown', name: 'secret' });
+    const request = await worker.expect('thread/name/set', (p) => p.name === 'secret');
+    await c.close();
+    await daemon.untilStatus((s) => s.clients.every((each) => each.name !== 'c'), 'c is gone');
+    worker.default(request);
+    await settled(holder.client);
+    for (const client of [holder.client, b])
+        assert.equal(client.has('thread/name/updated', (p) => p.threadName === 'secret'), false, client.name);
+});
