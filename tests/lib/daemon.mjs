@@ -84,7 +84,7 @@ export class Daemon {
             env: { ...cleanEnv(), [name]: value, ...env }, stdio: ['ignore', 'ignore', 'pipe', ...stdio],
         });
         this.child.stderr.setEncoding('utf8');
-        this.child.stderr.on('data', (text) => { this.log += text; });
+        this.child.stderr.on('data', this.options.onLog ?? ((text) => { this.log += text; }));
         this.exited = new Promise((done) => this.child.once('close', (code, signal) => {
             this.exit = { code, signal };
             done(this.exit);

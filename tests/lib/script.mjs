@@ -14,13 +14,14 @@ const program = fileURLToPath(new URL('./fake-codex.mjs', import.meta.url));
 
 /** What the workers of one CODEX_HOME share: threads on disk, writer locks. */
 export class FakeCodexHost {
-    static async start() {
-        const host = new FakeCodexHost();
+    /** `Worker`: the class that plays each worker. */
+    static async start(Worker = FakeWorker) {
+        const host = new FakeCodexHost(Worker);
         await new Promise((resolve) => host.server.listen(host.socket, resolve));
         return host;
     }
 
-    constructor() {
+    constructor(Worker = FakeWorker) {
         chmodSync(program, 0o755);
         this.dir = mkdtempSync(join(tmpdir(), 'fake-codex-'));
         this.socket = join(this.dir, 's');
@@ -33,7 +34,7 @@ export class FakeCodexHost {
         this.handlers = new Map(); // for workers yet to come
         this.started = new Mailbox('fake codex');
         this.lastThread = 0;
-        this.server = createServer((socket) => new FakeWorker(this, socket));
+        this.server = createServer((socket) => new Worker(this, socket));
     }
 
     /** The next worker that has been started, whose default or own handlers run. */
@@ -120,9 +121,14 @@ export class FakeWorker {
         }
         if (message.id !== undefined) this.mostUnanswered = Math.max(this.mostUnanswered, ++this.unanswered);
         this.box.put(message);
-        const handler = this.handlers.get(message.method) ?? defaults[message.method];
+        this.act(message);
+    }
+
+    /** Does what a request or a notification asks for. */
+    act(message) {
+        const handler = this.handlers.get(message.method);
         if (handler) handler.call(this, message, this);
-        else if (message.id !== undefined) this.reply(message, {});
+        else this.default(message);
     }
 
     order(order) {
@@ -143,7 +149,9 @@ export class FakeWorker {
 
     /** What it does on a message unless told otherwise. */
     default(request) {
-        defaults[request.method].call(this, request, this);
+        const handler = defaults[request.method];
+        if (handler) handler.call(this, request, this);
+        else if (request.id !== undefined) this.reply(request, {});
     }
 
     /** Awaits the next message of a method; each is given out once. */
@@ -349,7 +357,8 @@ const defaults = {
             if (cold) this.status(threadId, 'idle');
             this.reply(request, { ...this.opened(thread), cold });
             this.notify('thread/tokenUsage/updated', { threadId });
-            this.notify('thread/goal/cleared', { threadId });
+            if (thread.goal) this.notify('thread/goal/updated', { threadId, turnId: null, goal: thread.goal });
+            else this.notify('thread/goal/cleared', { threadId });
         }
     },
     'turn/start': onThread(function start(request, thread) {
