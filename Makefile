@@ -43,8 +43,8 @@ OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ)
 
 C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
 
-.PHONY: all help demo check unit e2e real units analyze valgrind coverage fuzz fuzz-replay fuzz-programs bench-moves \
-  deps npm format format-check install uninstall clean FORCE
+.PHONY: all help demo check unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay fuzz-programs \
+  bench-moves deps npm format format-check install uninstall clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
@@ -60,6 +60,7 @@ help:
 	@echo '                         what is found is kept in tests/fuzz/found/'
 	@echo 'make fuzz-replay         run what was found before, and the corpus, once'
 	@echo 'make bench-moves         what moving threads is worth, measured [SEED=1] [SECONDS=30] [REAL=0] [FAST=1]'
+	@echo 'make soak [SECONDS=60] [SEED=n]  random clients and misbehaving workers, replayable'
 	@echo 'make install|uninstall   [PREFIX=/usr/local] [DESTDIR=]'
 	@echo 'make format              clang-format over all C files'
 	@echo 'make clean               remove build/'
@@ -161,6 +162,9 @@ valgrind: all $(BUILD)/unit-tests
 
 coverage:
 	@sh tests/coverage.sh
+
+soak: all
+	CODEX_POOL_BUILD='$(BUILD)' node tests/soak/main.mjs '$(SECONDS)' '$(SEED)'
 
 format:
 	clang-format -i $(C_FILES)

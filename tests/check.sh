@@ -241,5 +241,10 @@ for dir in build build/asan; do
     clean_part "real Codex, $dir" tap limited env CODEX_POOL_BUILD="$dir" \
         node --test --test-concurrency="$jobs" --test-reporter=tap tests/real/*.test.mjs
 done
+# A seed of its own each time, printed. Once more, or longer: make soak BUILD=build/asan SECONDS=3600 SEED=n.
+[ -n "${CI-}" ] && soak=60 || soak=20
+seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+clean_part "soak, build/asan, seed $seed" command limited env CODEX_POOL_BUILD=build/asan \
+    node tests/soak/main.mjs "$soak" "$seed"
 clean_part 'systemd units' units limited sh tests/systemd/units.sh
 finish
