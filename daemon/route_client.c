@@ -188,22 +188,30 @@ static void refuse_stranger(struct request *r)
         request_refuse(r, RPC_INVALID_REQUEST, "thread not found: %s", r->thread_id);
 }
 
+/* Requests for the thread wait from now on. */
+static void send_unsubscribe(struct request *r, struct thread *t)
+{
+    struct worker *w = t->owner;
+    if (!request_keep(r))
+        return;
+    evict_await(t);
+    send_shared(r, w);
+    /* A turn that the status calls over counts no longer: its end may never be told. */
+    pool_settle(w);
+}
+
 static void route_owner(struct request *r, struct thread *t)
 {
     unsigned flags = r->method->flags;
-    if ((flags & METHOD_SUBSCRIBER) && r->thread_id && (!t || t->subscriber != r->client)) {
+    if ((flags & METHOD_SUBSCRIBER) && r->thread_id && (!t || t->subscriber != r->client))
         refuse_stranger(r);
-    } else if ((flags & METHOD_ENDS) && t && t->subscriber != r->client && thread_busy(t)) {
+    else if ((flags & METHOD_ENDS) && t && t->subscriber != r->client && thread_busy(t))
         request_refuse(r, RPC_INVALID_REQUEST, "thread %s already has an active writer",
                        r->thread_id);
-    } else {
-        if (t && (flags & METHOD_UNSUBSCRIBE)) {
-            if (!request_keep(r))
-                return;
-            evict_await(t);
-        }
+    else if (t && (flags & METHOD_UNSUBSCRIBE))
+        send_unsubscribe(r, t);
+    else
         send_shared(r, t ? t->owner : NULL);
-    }
 }
 
 /* Global requests of one client stay together: what one begins, another may cancel. */
