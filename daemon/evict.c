@@ -156,6 +156,7 @@ static void give_up(struct thread *t)
     list_splice(&blocked, &t->blocked);
     evict_settled(w);
     router_route_all(&blocked);
+    pool_settle(w);
 }
 
 /* It should have closed long ago. Who holds the worker now is not to suffer for it. */
