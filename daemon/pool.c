@@ -395,8 +395,11 @@ static bool bring_at_once(struct request *r)
         return false;
     if (mobile_is_cold(r, t))
         return false; /* by pool_offer, when it is in the queue */
-    if (enqueue(r, t->owner) && !bring(w, r))
+    struct worker *owner = t->owner;
+    if (enqueue(r, owner) && !bring(w, r))
         pool_free_worker(w);
+    /* Should the thread stay after all, a lease that only lingers there must end. */
+    pool_settle(owner);
     return true;
 }
 
@@ -406,6 +409,10 @@ void pool_request(struct request *r, struct worker *want)
     struct worker *w = want;
     if (s->phase != SERVER_RUNNING) {
         request_fail(r, RPC_SHUTDOWN, "Worker pool has been shut down.");
+        return;
+    }
+    if (want && r->acquire && want->state == WORKER_BUSY && want->lease.holder == r->client) {
+        grant(want, r);
         return;
     }
     if (want && bring_at_once(r))

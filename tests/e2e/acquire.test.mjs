@@ -25,6 +25,17 @@ test('pool/acquire with a threadId waits for that thread\'s owner', async (t) =>
     assert.ok(a.worker.turn(a.threadId));
 });
 
+test('pool/acquire of a thread whose worker the client has keeps that one', async (t) => {
+    const [daemon] = await startPool(t, 2, { config: NEVER });
+    const a = await converse(daemon, 'a');
+    await a.client.request('thread/resume', { threadId: a.threadId });
+    const acquired = await a.client.request('pool/acquire', { threadId: a.threadId });
+    assert.deepEqual(acquired, { worker: a.worker.number, waitedMs: 0 });
+    await a.client.request('pool/release');
+    await daemon.untilStatus((s) => s.pool.busy === 0, 'it is given back');
+    assert.equal((await daemon.status()).counters.moves, 0);
+});
+
 test('pool/acquire with a threadId that nobody has loaded takes any worker', async (t) => {
     const [daemon] = await startPool(t);
     const a = await PoolClient.open(daemon);

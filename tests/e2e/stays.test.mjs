@@ -4,7 +4,8 @@ import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
-import { moving } from '../lib/moving.mjs';
+import { startPool } from '../lib/daemon.mjs';
+import { moving, talk } from '../lib/moving.mjs';
 
 /** Runs a turn on the thread, with what happens in it. */
 async function turn({ client, threadId, owner }, during = async () => {}) {
@@ -230,4 +231,18 @@ test('the worker of a client that still uses the thread is not left', async (t) 
     assert.equal(waiters[0].stays, 'the client that has its worker uses it');
     await s.busy.client.request('pool/release');
     await waiting;
+});
+
+test('a thread that turns out to stay waits no longer for a lease that only lingers', async (t) => {
+    const [daemon] = await startPool(t, 2, { config: { openLingerMs: 50 } });
+    const scene = await talk(daemon);
+    scene.worker.threads.get(scene.threadId).terminals = [{ processId: '1' }];
+    // Somebody opens a thread on either worker, has a turn on the other one and falls silent.
+    const silent = await PoolClient.open(daemon, { name: 'silent' });
+    const elsewhere = await silent.startThread();
+    assert.equal(daemon.fake.owner(await silent.startThread()), scene.worker);
+    const other = daemon.fake.owner(elsewhere);
+    await turn({ client: silent, threadId: elsewhere, owner: other });
+    await scene.client.startTurn(scene.threadId, 'go on');
+    assert.equal(daemon.fake.owner(scene.threadId), scene.worker);
 });
