@@ -67,7 +67,8 @@ static void check_progress(const struct worker *w)
     if (w->state == WORKER_ABORTING)
         MUST(w->lease.unanswered || w->incoming || w->verifying || !evict_done(w),
              "worker %u: it is clean", w->id);
-    if (w->state != WORKER_BUSY || w->exited)
+    /* Every answer is a reason to look at the lease again. */
+    if (w->state != WORKER_BUSY || w->exited || w->in_flight)
         return;
     enum lease_verdict verdict = lease_judge(w, &until);
     MUST(verdict != LEASE_ENDS, "worker %u: its lease is over", w->id);
