@@ -1,5 +1,6 @@
 #include "tests/fuzz/peers.h"
 
+#include "daemon/request.h"
 #include "daemon/worker.h"
 #include "proto/json.h"
 #include "proto/method.h"
@@ -74,15 +75,41 @@ static void remember_answered(struct peer_worker *w, struct slice id)
     *place = slice_dup(id);
 }
 
-/* Bytes of a second answer are nobody's. */
-static void note_stray(struct stage *st, const struct peer_worker *w, struct slice id,
-                       struct slice line)
+static bool has_answered(const struct peer_worker *w, struct slice id)
 {
-    unsigned mark;
     for (size_t i = 0; i < ANSWERED_KEPT; i++)
         if (w->answered[i] && slice_is(id, w->answered[i]))
-            for (size_t at = 0; (mark = mark_find(line, "w", &at));)
-                st->strays.mark[st->strays.next++ % STRAYS_KEPT] = mark;
+            return true;
+    return false;
+}
+
+/* The daemon takes an answer to what it has sent, although the worker has not read it yet. */
+static bool is_sent(const struct stage *st, const struct peer_worker *w, struct slice id)
+{
+    const struct server *s = &st->server;
+    for (size_t i = 0; i < s->n_workers; i++) {
+        for (size_t k = 0; k < WORKER_SLOTS && s->workers[i]->pid == w->pid; k++) {
+            const struct request *r = s->workers[i]->slots[k];
+            char number[24];
+            (void)snprintf(number, sizeof(number), "%llu",
+                           r ? (unsigned long long)r->worker_id : 0);
+            if (r && slice_is(id, number))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* An answer to nothing that it has read. Bytes of a second one are nobody's. */
+static void note_unasked(struct stage *st, struct peer_worker *w, struct slice id,
+                         struct slice line)
+{
+    unsigned mark;
+    if (has_answered(w, id))
+        for (size_t at = 0; (mark = mark_find(line, "w", &at));)
+            st->strays.mark[st->strays.next++ % STRAYS_KEPT] = mark;
+    else if (is_sent(st, w, id))
+        remember_answered(w, id);
 }
 
 static void note_said(struct stage *st, struct peer_worker *w, struct slice line)
@@ -105,21 +132,19 @@ static void note_said(struct stage *st, struct peer_worker *w, struct slice line
         forget_asked(w, k);
         return;
     }
-    note_stray(st, w, e.id, line);
+    note_unasked(st, w, e.id, line);
 }
 
 /* The thread that it writes about: a heap string. */
 static char *about_thread(struct stage *st, const struct asked *about)
 {
     char *name = NULL;
-    char mark[MARK_MAX];
     if (!about)
         return NULL;
     bool opens = (about->method->flags & METHOD_OPENS) && !(about->method->flags & METHOD_RESUME);
     if (!opens || !about->client)
         return about->thread_id ? strdup(about->thread_id) : NULL;
-    mark_write(mark, 't', about->client);
-    return asprintf(&name, "T%s%u", mark, ++st->names) < 0 ? NULL : name;
+    return asprintf(&name, "T%%t%u.%u%%", about->client, ++st->names) < 0 ? NULL : name;
 }
 
 void worker_write(struct stage *st, struct peer_worker *w, const struct asked *about,
@@ -203,7 +228,7 @@ static void take_line(struct stage *st, struct peer_worker *w, struct slice line
     TRACE("to worker %u: %.*s\n", w->serial, (int)line.n, line.p);
     MUST(envelope_scan(line, &e, &why) == ENVELOPE_OK, "worker %u gets what is no message: %.*s",
          w->serial, (int)line.n, line.p);
-    if (e.kind != ENVELOPE_REQUEST)
+    if (e.kind != ENVELOPE_REQUEST || has_answered(w, e.id))
         return;
     MUST(w->n_asked < UNANSWERED_MAX, "worker %u has more requests than fit", w->serial);
     struct asked a = {.id = slice_dup(e.id),

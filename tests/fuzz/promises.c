@@ -104,6 +104,12 @@ static void check_marks(const struct promises *p, struct slice text, const char 
              (int)line.n, line.p);
 }
 
+/* A thread's whole name; a script may have put more around it, which is another thread. */
+static bool is_name(struct slice id)
+{
+    return slice_starts(id, "T%t") && memchr(id.p + 3, '%', id.n - 3) == id.p + id.n - 1;
+}
+
 static void check_strays(const struct promises *p, struct slice line)
 {
     unsigned mark;
@@ -137,7 +143,7 @@ void promises_line(struct promises *p, struct slice line)
     }
     if (!pools)
         check_marks(p, line, "c", line);
-    if (message && e.kind != ENVELOPE_RESPONSE)
+    if (message && e.kind != ENVELOPE_RESPONSE && is_name(e.thread_id))
         check_marks(p, e.thread_id, "t", line);
     check_strays(p, line);
 }

@@ -12,8 +12,8 @@
 #include "proto/linebuf.h"
 #include "proto/list.h"
 
-/* Clients' words and answers to them bear "%cN%", the ids of threads that client N has opened
- * "%tN%", workers' words "%wN%". Scripts cannot write a "%" of their own. */
+/* Clients' words and answers to them bear "%cN%", workers' words "%wN%", and a thread that client N
+ * has opened is called "T%tN.M%". Scripts cannot write a "%" of their own. */
 #define MARK_MAX 24
 void mark_write(char *to, char kind, unsigned serial);
 /* Whose is the first mark of one of these kinds at or behind *at, which moves past it; 0: none. */
