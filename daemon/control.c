@@ -83,7 +83,9 @@ static void on_cancel(struct client *c, struct slice line, const struct envelope
     (void)line;
     list_for_each (it, &c->requests) {
         struct request *r = list_entry(it, struct request, in_client);
-        if (!found && r->state == REQUEST_QUEUED && slice_is(id, r->id))
+        /* Also one that waits for what is in the queue itself. */
+        bool waits = r->state == REQUEST_QUEUED || r->state == REQUEST_BLOCKED;
+        if (!found && waits && slice_is(id, r->id))
             found = r;
     }
     if (found)

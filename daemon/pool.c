@@ -87,7 +87,7 @@ static void log_way_out(const struct request *r, const char *how)
 {
     log_debug(&r->server->log, "queue: %s: client %u, queue length %zu, waited %llu ms", how,
               r->client->id, r->server->queue.length,
-              (unsigned long long)(now_ms() - r->queued_at));
+              (unsigned long long)(now_ms() - (r->queued_at ? r->queued_at : r->arrived_at)));
 }
 
 void pool_lease_to(struct worker *w, struct client *c)

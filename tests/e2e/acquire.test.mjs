@@ -85,6 +85,21 @@ test('an acquire that waits is cancelled, and leaves with its client', async (t)
     await daemon.untilStatus((s) => s.workers[0].state === 'idle', 'nobody got the worker');
 });
 
+test('pool/cancel takes out what waits behind a resume that waits', async (t) => {
+    const [daemon] = await startPool(t, 1, { config: NEVER });
+    const { client, threadId } = await converse(daemon, 'a');
+    await client.close();
+    const busy = await runTurn(daemon, 'busy');
+    const next = await PoolClient.open(daemon, { name: 'next' });
+    const resume = next.request('thread/resume', { threadId });
+    const behind = next.startTurn(threadId);
+    await daemon.untilStatus((s) => s.queue.length === 1, 'the resume waits');
+    assert.deepEqual(await next.request('pool/cancel', { id: behind.id }), { cancelled: true });
+    await assert.rejects(behind, (e) => e.code === -32011);
+    busy.turn.complete();
+    await resume;
+});
+
 test('pool/cancel tells a number from a string', async (t) => {
     const [daemon] = await startPool(t, 1, { config: NEVER });
     await runTurn(daemon);
