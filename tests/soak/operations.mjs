@@ -58,8 +58,15 @@ function die(world, rng) {
     if (worker) end(worker);
 }
 
-const OPERATIONS = [kill, kill, die, die, stop, stop, reloadChanged, reloadChanged, reloadNonsense, startTurn, startTurn, startTurn,
-    startTurn];
+/** It leaves a process behind, whose parent it is not any more, or which has left its group and holds its pipes. */
+function orphan(world, rng) {
+    const worker = rng.pick(alive(world));
+    world.report.count('processes left behind by workers');
+    worker?.order({ [rng.pick(['orphan', 'spawn'])]: true });
+}
+
+const OPERATIONS = [kill, kill, die, die, stop, stop, orphan, reloadChanged, reloadChanged, reloadNonsense, startTurn, startTurn,
+    startTurn, startTurn];
 
 /** All of them in any order, again and again, until the world closes. */
 export async function operate(world, round) {
