@@ -136,6 +136,24 @@ for (const method of ['thread/compact/start', 'review/start', 'thread/shellComma
     });
 }
 
+test('a turn promised while another ran is waited for from the end of that one on', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { openLingerMs: 1000 } });
+    const a = await PoolClient.open(daemon);
+    const threadId = await a.startThread();
+    await a.startTurn(threadId);
+    await a.next('turn/started');
+    await a.request('thread/compact/start', { threadId });
+    const b = await PoolClient.open(daemon);
+    const waiting = b.request('thread/start');
+    await daemon.untilStatus((s) => s.queue.length === 1 && s.workers[0].turn.runningMs > 1500, 'b has waited for long');
+    worker.turn().complete();
+    await a.turnCompleted(threadId);
+    await settled(a);
+    assert.equal(worker.received('thread/start').length, 1, 'the compaction is still to come');
+    worker.begin(threadId).complete();
+    await waiting;
+});
+
 test('a promised turn that never comes is not waited for when somebody else waits', async (t) => {
     const [daemon] = await startPool(t, 1, { config: { openLingerMs: 20 } });
     const a = await PoolClient.open(daemon);
