@@ -73,6 +73,8 @@ export class Connection {
             return;
         }
         this.events.add('<', line);
+        const opened = message.result?.thread?.id;
+        if (opened) this.touched.add(opened);
         // Answers may cross a half-close.
         const ofRequest = !message.method || message.method.startsWith('pool/');
         if (ofRequest && this.left) return;
@@ -109,10 +111,7 @@ export class Connection {
         this.world.answers.answered(this, entry, message);
         this.world.fifo.over(entry);
         const opened = message.result?.thread?.id;
-        if (opened) {
-            this.touched.add(opened);
-            this.gaveUp.delete(opened);
-        }
+        if (opened) this.gaveUp.delete(opened);
         entry.settle(message);
     }
 

@@ -123,7 +123,7 @@ class World {
         const now = rss(this.daemon);
         const sanitized = readFileSync(poold).includes('__asan_init');
         console.error(`RSS ${this.warm} MB after the first round, ${now} MB at the end`);
-        if (!sanitized && now > this.warm + 32)
+        if (!sanitized && now > this.warm + 12)
             this.report.fail('wholeness', `the daemon has grown from ${this.warm} MB to ${now} MB`);
     }
 

@@ -54,7 +54,8 @@ function start(worker, request) {
     const { threadId } = request.params;
     const thread = worker.threads.get(threadId);
     const before = thread?.turn;
-    worker.default(request);
+    // The answer promises the turn, and who waits longer for it than openLingerMs may lose the worker.
+    worker.corked(() => worker.default(request));
     const turn = worker.threads.get(threadId)?.turn;
     if (!turn || turn === before) return;
     own(worker, turn, clientOf(request.tag));

@@ -14,7 +14,7 @@ export const clientOf = (tag) => tag?.slice(0, tag.indexOf('.'));
 
 /** `thread` is `of` or one of its sub-agents, at any depth. */
 function descends(worker, thread, of) {
-    for (let each = thread; each; each = worker.threads.get(each.parent)) if (each.id === of) return true;
+    for (let { id } = thread; id; id = worker.threads.get(id)?.parent) if (id === of) return true;
     return false;
 }
 

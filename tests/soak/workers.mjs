@@ -25,6 +25,7 @@ export const workerClass = (world) => class SoakWorker extends FakeWorker {
         this.open = new Map(); // id -> request that is not answered
         this.output = '';
         this.held = 0;
+        this.solid = false;
         this.stopped = false;
         this.lastKey = 0;
         this.answering = []; // names of those who have asked for what it says
@@ -137,11 +138,12 @@ export const workerClass = (world) => class SoakWorker extends FakeWorker {
         return turn;
     }
 
-    /** All that is said meanwhile goes out in one piece. */
+    /** All that is said meanwhile goes out in one piece: no time passes in it. */
     corked(then) {
         this.held++;
         then();
         this.held--;
+        this.solid = true;
         this.#flush();
     }
 
@@ -162,7 +164,7 @@ export const workerClass = (world) => class SoakWorker extends FakeWorker {
     #flush() {
         if (!this.output || this.held) return;
         let upTo = this.output.length;
-        if (this.odd(0.02)) {
+        if (!this.solid && this.odd(0.02)) {
             upTo = this.rng.below(upTo);
             this.#hold(this.rng.below(40));
             world.report.count('lines broken in two');
@@ -171,8 +173,10 @@ export const workerClass = (world) => class SoakWorker extends FakeWorker {
             this.#hold(this.rng.below(80));
             world.report.count('bursts');
         }
-        if (upTo) this.order({ out: this.output.slice(0, upTo) });
+        if (!upTo) return;
+        this.order({ out: this.output.slice(0, upTo) });
         this.output = this.output.slice(upTo);
+        this.solid = false;
     }
 
     die(how) {
