@@ -106,7 +106,7 @@ async function notAllFirst({ daemon, bystander, during }, n, bytes) {
     await during();
     assert.ok(attack.answers < n, `it was served ${attack.answers} times while the bystander asked ${bystander.trips.length - from} times`);
     attack.socket.destroy();
-    await attack.closed;
+    await within(attack.closed, 'the end');
 }
 
 const attacks = {
@@ -127,7 +127,7 @@ const attacks = {
         assert.deepEqual((await client.nextAnswer()).id, 'long', 'exactly so many bytes pass');
         client.send('x'.repeat(MAX + 2));
         assert.equal((await client.nextAnswer()).error.code, -32016);
-        await client.ended;
+        await within(client.ended, 'the end');
     },
     async 'a line cut in the middle'({ daemon, during, workers }) {
         const sent = () => workers.reduce((n, worker) => n + worker.received('never/sent').length, 0);
@@ -135,7 +135,7 @@ const attacks = {
         for (const client of [stays, goes]) client.send('{"id":1,"method":"never/sent","par');
         await during();
         goes.end();
-        await goes.ended;
+        await within(goes.ended, 'the daemon to close, too');
         assert.equal(sent(), 0);
         stays.send('ams":{}}\n');
         await stays.nextAnswer();
