@@ -103,11 +103,13 @@ static bool may_lease(const struct client *c)
     return !limit || n < limit;
 }
 
+/* One beyond a reduced poolSize, kept for the threads that clients have open there, serves those
+ * and nobody else. */
 static const struct worker *free_worker(const struct server *s, const struct lane *lane)
 {
     for (size_t i = 0; i < s->n_workers; i++) {
         const struct worker *w = s->workers[i];
-        bool serves = lane == &s->queue.any || lane == &w->lane;
+        bool serves = lane == &w->lane || (lane == &s->queue.any && crew_has(w));
         if (serves && w->state == WORKER_IDLE && !crew_is_silent(w))
             return w;
     }
