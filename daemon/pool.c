@@ -242,7 +242,7 @@ static void release(struct worker *w)
     pool_free_worker(w);
 }
 
-void pool_settle(struct worker *w)
+static void settle(struct worker *w)
 {
     uint64_t until = 0, now = now_ms();
     const struct client *holder = w->lease.holder;
@@ -251,8 +251,6 @@ void pool_settle(struct worker *w)
     if (w->state != WORKER_BUSY || (holder && holder->doomed))
         return;
     limit_update(w);
-    /* What has ended here may have held a thread that somebody waits for. */
-    w->server->offer = w->server->offer || !lane_empty(&w->lane);
     switch (lease_judge(w, &until)) {
     case LEASE_RUNS:
         break;
@@ -265,7 +263,7 @@ void pool_settle(struct worker *w)
             ev_timer_start(w->server->loop, &w->hold);
         } else if (w->lease.acquired || w->lease.pinned) {
             forget_promises(w);
-            pool_settle(w);
+            settle(w);
         } else {
             release(w);
         }
@@ -280,6 +278,13 @@ void pool_settle(struct worker *w)
         release(w);
         break;
     }
+}
+
+void pool_settle(struct worker *w)
+{
+    /* What has ended here may have held a thread that somebody waits for. */
+    w->server->offer = w->server->offer || (w->state == WORKER_BUSY && !lane_empty(&w->lane));
+    settle(w);
 }
 
 void pool_settle_all(struct server *s)
@@ -509,9 +514,12 @@ void pool_thread_unowned(struct worker *w, const char *id)
 void pool_offer(struct server *s)
 {
     s->offer = false;
-    for (size_t i = 0; s->queue.length && i < s->n_workers; i++)
+    for (size_t i = 0; s->queue.length && i < s->n_workers; i++) {
         if (s->workers[i]->state == WORKER_IDLE)
             pool_free_worker(s->workers[i]);
+        else
+            settle(s->workers[i]); /* nor need its lease linger any more */
+    }
 }
 
 static bool is_another(const struct worker *w, const struct worker *owner)

@@ -57,7 +57,8 @@ void pool_arrived(struct worker *w, const char *thread_id);
 /* Who waits in the queue to use the thread as it was open fails. */
 void pool_fail_thread(const struct thread *t, const char *why);
 
-/* Idle workers look whether there is something for them after all. */
+/* Workers that are idle, or held for a turn that may never come, look whether there is something
+ * for them after all. */
 void pool_offer(struct server *s);
 
 /* Somebody waits whom this worker could serve. */

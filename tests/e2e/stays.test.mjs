@@ -189,6 +189,18 @@ test('a goal that is cleared holds it no longer', async (t) => {
     assert.equal(s.daemon.fake.owner(s.threadId), s.other);
 });
 
+test('what holds it ends while the other worker only lingers for a silent client: that one gives way', async (t) => {
+    const s = await moving(t, { before: goal('active'), config: { openLingerMs: 50 } });
+    const go = s.client.startTurn(s.threadId, 'go on');
+    await s.daemon.untilStatus((status) => /goal/.test(status.waiters[0]?.stays), 'it waits');
+    const silent = await PoolClient.open(s.daemon, { name: 'silent' });
+    assert.equal(s.daemon.fake.owner(await silent.startThread()), s.other);
+    s.owner.threads.get(s.threadId).goal = null;
+    s.owner.notify('thread/goal/cleared', { threadId: s.threadId });
+    await go;
+    assert.equal(s.daemon.fake.owner(s.threadId), s.other);
+});
+
 test('a terminal that ends, and whose end the model may ask for in the next turn, holds it until then', async (t) => {
     const s = await moving(t, { before: STAYS['a background terminal'][1].before });
     const go = s.client.startTurn(s.threadId, 'go on');
