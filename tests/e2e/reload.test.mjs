@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { writeFileSync } from 'node:fs';
 import { PoolClient } from '../lib/client.mjs';
 import { startPool } from '../lib/daemon.mjs';
+import { converse, runTurn, waitInLine } from '../lib/scenes.mjs';
 
 test('a changed codex replaces idle workers at once, one in use when it is free', async (t) => {
     const [daemon, one, two] = await startPool(t, 2);
@@ -89,6 +90,22 @@ test('so is one that has yet to exit', async (t) => {
     await daemon.untilLog(/configuration reloaded[^]*configuration reloaded/);
     second.die();
     await daemon.untilStatus((s) => s.pool.ready === 2, 'both are ready, though nobody waits');
+});
+
+test('an idle one that was to go serves who waits when it may stay', async (t) => {
+    const [daemon] = await startPool(t, 2, { config: { drainTimeoutMs: 0 } });
+    await runTurn(daemon, 'a');
+    const b = await converse(daemon, 'b');
+    await daemon.untilStatus((s) => s.workers[1].state === 'idle', 'the second has a thread and nothing to do');
+    daemon.writeConfig({ poolSize: 1 });
+    daemon.signal('SIGHUP');
+    await daemon.untilLog(/configuration reloaded/);
+    const { waiting } = await waitInLine(daemon, 'c');
+    assert.equal((await daemon.status()).workers[1].state, 'idle');
+    daemon.writeConfig({ poolSize: 2 });
+    daemon.signal('SIGHUP');
+    await waiting;
+    assert.equal(b.client.has('thread/closed'), false);
 });
 
 test('a bad file changes nothing and says why', async (t) => {
