@@ -20,7 +20,8 @@ const delta = ({ threadId, turn }, size) => JSON.stringify({
 async function crowd(daemon, n, open = (path) => PoolClient.connect(path)) {
     const clients = [];
     while (clients.length < n) {
-        clients.push(...await Promise.all(Array.from({ length: Math.min(100, n - clients.length) }, () => open(daemon.socket))));
+        const some = { length: Math.min(100, n - clients.length) };
+        clients.push(...await Promise.all(Array.from(some, () => open(daemon.socket))));
     }
     return clients;
 }

@@ -90,8 +90,8 @@ function flood(daemon, bytes) {
         for (let at = -1; (at = chunk.indexOf(10, at + 1)) >= 0;) self.answers++;
     });
     socket.on('error', () => {});
-    const name = JSON.stringify({ id: 'i', method: 'initialize', params: { clientInfo: { name: 'attacker', version: '1' } } });
-    socket.write(`${name}\n${bytes}`);
+    const params = { clientInfo: { name: 'attacker', version: '1' } };
+    socket.write(`${JSON.stringify({ id: 'i', method: 'initialize', params })}\n${bytes}`);
     return self;
 }
 
@@ -104,7 +104,8 @@ async function notAllFirst({ daemon, bystander, during }, n, bytes) {
     const attack = flood(daemon, bytes);
     await until(() => attack.answers > 10, 'the attack goes on');
     await during();
-    assert.ok(attack.answers < n, `it was served ${attack.answers} times while the bystander asked ${bystander.trips.length - from} times`);
+    const trips = bystander.trips.length - from;
+    assert.ok(attack.answers < n, `it was served ${attack.answers} times while the bystander asked ${trips} times`);
     attack.socket.destroy();
     await within(attack.closed, 'the end');
 }
@@ -114,7 +115,8 @@ const attacks = {
         const client = await attacker(daemon);
         const noise = Array.from({ length: 200 }, (_, i) => Buffer.from(Array.from({ length: 50 }, (__, j) =>
             128 + ((i * 7919 + j * 104729) % 128))));
-        await refused(client, [...noise, 'GET / HTTP/1.1', '{', '}', '{"id":1,}', '{"id":01}', '{id:1}', 'NaN', '\u2028'], -32700);
+        const words = ['GET / HTTP/1.1', '{', '}', '{"id":1,}', '{"id":01}', '{id:1}', 'NaN', '\u2028'];
+        await refused(client, [...noise, ...words], -32700);
         await during();
     },
     async 'a line without end, up to maxMessageBytes and past it'({ daemon, during }) {
@@ -143,19 +145,23 @@ const attacks = {
     },
     async 'NUL and invalid UTF-8'({ daemon, during }) {
         const client = await attacker(daemon);
-        const inside = (...bytes) => Buffer.concat([Buffer.from('{"id":1,"method":"m","params":"'), Buffer.from(bytes), Buffer.from('"}')]);
-        await refused(client, [Buffer.from([0]), inside(0), inside(0xff), inside(0xc0, 0xaf), inside(0xed, 0xa0, 0x80), inside(0xf4, 0x90, 0x80, 0x80),
-            inside(0xe2, 0x82), '{"id":1,"method":"m","params":"\\ud800"}', '{"id":1,"method":"m\0"}', '\0{"id":1,"method":"m"}'], -32700);
+        const head = Buffer.from('{"id":1,"method":"m","params":"');
+        const inside = (...bytes) => Buffer.concat([head, Buffer.from(bytes), Buffer.from('"}')]);
+        await refused(client, [Buffer.from([0]), inside(0), inside(0xff), inside(0xc0, 0xaf), inside(0xed, 0xa0, 0x80),
+            inside(0xf4, 0x90, 0x80, 0x80), inside(0xe2, 0x82), '{"id":1,"method":"m","params":"\\ud800"}',
+            '{"id":1,"method":"m\0"}', '\0{"id":1,"method":"m"}'], -32700);
         // As an escape it is a character like others, but not where it would name something.
-        await refused(client, ['{"id":1,"method":"m\\u0000"}', '{"id":1,"method":"thread/read","params":{"threadId":"a\\u0000"}}'], -32600);
+        await refused(client, ['{"id":1,"method":"m\\u0000"}',
+            '{"id":1,"method":"thread/read","params":{"threadId":"a\\u0000"}}'], -32600);
         client.send('{"id":"\\u0000","method":"model/list","params":"\\u0000"}\n');
         assert.equal((await client.nextAnswer()).id, '\0');
         await during();
     },
     async 'ids of every kind'({ daemon, during }) {
         const client = await attacker(daemon);
-        await refused(client, ['null', '1.5', '9223372036854775808', '-9223372036854775809', '1e400', '{}', '{"a":[1]}', '[]', 'true',
-            `${'9'.repeat(100000)}`].map((id) => `{"id":${id},"method":"model/list"}`), -32600);
+        const wrong = ['null', '1.5', '9223372036854775808', '-9223372036854775809', '1e400', '{}', '{"a":[1]}', '[]',
+            'true', '9'.repeat(100000)];
+        await refused(client, wrong.map((id) => `{"id":${id},"method":"model/list"}`), -32600);
         const id = 'i'.repeat(MB);
         await client.request('pool/subscribe', { events: ['queue'] });
         for (const method of ['pool/ping', 'model/list', 'turn/interrupt', 'no/such']) {
@@ -174,7 +180,8 @@ const attacks = {
     async 'duplicate ids in flight'({ daemon, during }) {
         const client = await attacker(daemon);
         await client.request('pool/acquire');
-        for (let i = 0; i < 200; i++) client.send({ id: 'same', method: ['model/list', 'pool/ping', 'thread/start'][i % 3], params: {} });
+        const methods = ['model/list', 'pool/ping', 'thread/start'];
+        for (let i = 0; i < 200; i++) client.send({ id: 'same', method: methods[i % 3], params: {} });
         await during();
         for (let i = 0; i < 200; i++) assert.equal((await client.nextAnswer()).id, 'same');
     },
@@ -196,7 +203,8 @@ const attacks = {
     async 'batches'({ daemon, during }) {
         const client = await attacker(daemon);
         const one = '{"id":1,"method":"model/list"}';
-        await refused(client, ['[]', `[${one}]`, `[${one},${one}]`, `[${Array(50000).fill(one).join()}]`, '[1,2]', '"x"', '7', 'null'], -32600);
+        const many = Array(50000).fill(one).join();
+        await refused(client, ['[]', `[${one}]`, `[${one},${one}]`, `[${many}]`, '[1,2]', '"x"', '7', 'null'], -32600);
         await during();
     },
     async 'answers to requests that nobody made'({ daemon, during, workers }) {
@@ -225,16 +233,20 @@ const attacks = {
     async 'methods of the wrong direction'({ daemon, bystander, during, workers }) {
         const { threadId } = bystander;
         const client = await attacker(daemon);
-        const told = ['turn/completed', 'thread/closed', 'item/agentMessage/delta', 'serverRequest/resolved', 'thread/started', 'pool/assigned',
-            'initialized', 'turn/interrupt', 'turn/start', 'error'];
+        const told = ['turn/completed', 'thread/closed', 'item/agentMessage/delta', 'serverRequest/resolved',
+            'thread/started', 'pool/assigned', 'initialized', 'turn/interrupt', 'turn/start', 'error'];
         for (const method of told) client.notify(method, { threadId, requestId: 0, turn: { id: bystander.turn.id } });
-        for (const method of ['pool/queued', 'pool/moved']) await assert.rejects(client.request(method, { threadId }), (e) => e.code === -32601);
-        for (const method of [APPROVAL, 'item/tool/call', 'turn/completed', 'thread/closed']) await client.request(method, { threadId });
+        for (const method of ['pool/queued', 'pool/moved']) {
+            await assert.rejects(client.request(method, { threadId }), (e) => e.code === -32601);
+        }
+        for (const method of [APPROVAL, 'item/tool/call', 'turn/completed', 'thread/closed']) {
+            await client.request(method, { threadId });
+        }
         for (const method of ['turn/interrupt', 'turn/steer']) {
             await assert.rejects(client.request(method, { threadId, turnId: bystander.turn.id }), /thread not found/);
         }
         const sent = workers.flatMap((worker) => worker.log.filter((m) => m.method && m.id === undefined));
-        assert.deepEqual(sent.map((m) => m.method), workers.map(() => 'initialized'), 'the daemon\'s own, and no notification of a client');
+        assert.deepEqual(sent.map((m) => m.method), workers.map(() => 'initialized'), 'none but the daemon\'s own');
         await during();
     },
     async '100,000 pipelined requests'({ daemon, during }) {
@@ -307,8 +319,9 @@ test('whatever a client does, one whose turn runs notices nothing', async (t) =>
             } finally {
                 await Promise.all(attackers.splice(0).map((each) => each.close()));
             }
+            const ms = (times) => `median ${times.median.toFixed(2)} ms, longest ${times.longest.toFixed(1)} ms`;
             st.diagnostic(`round trips ${(beside.median / without.median).toFixed(2)} times those without it: ` +
-                `median ${without.median.toFixed(2)} and ${beside.median.toFixed(2)} ms, longest ${without.longest.toFixed(1)} and ${beside.longest.toFixed(1)} ms`);
+                `${ms(without)} without, ${ms(beside)} with it`);
         });
     }
     await bystander.finish();

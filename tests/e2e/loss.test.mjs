@@ -122,7 +122,7 @@ test('a line longer than maxMessageBytes ends its worker', async (t) => {
 });
 
 test('one that fails to start is tried again, and who waits is told why', async (t) => {
-    const daemon = await startDaemon(t, { config: { poolSize: 1 } });
+    const daemon = await startDaemon(t, { config: { poolSize: 1 }, args: ['--log-level', 'trace'] });
     const a = await PoolClient.connect(daemon.socket);
     const initialized = a.initialize();
     const first = await daemon.fake.worker();

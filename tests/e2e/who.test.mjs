@@ -1,7 +1,9 @@
 // Who may do what, by the credentials of the peer; where the socket may be; what a worker gets; what a log must not have.
 import assert from 'node:assert/strict';
 import { execFile, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import {
+    chmodSync, chownSync, copyFileSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -144,8 +146,7 @@ test('in a directory like /tmp the socket may be, but not in place of somebody e
     chmodSync(dir, 0o1777);
     const left = createServer().listen(join(dir, 'left'));
     await until(() => left.listening, 'listening');
-    mkdirSync(join(dir, 'kept'));
-    // A socket file without anybody who listens: a copy of the name outlives its server.
+    // A socket file without anybody who listens: a second name outlives its server.
     spawnSync('ln', [join(dir, 'left'), join(dir, 'old')]);
     await new Promise((done) => left.close(done));
     chownSync(join(dir, 'old'), SOMEBODY, SOMEBODY);
@@ -180,8 +181,9 @@ test('a worker that is started among clients and workers has its three pipes and
         assert.ok(each.every((what) => what.startsWith('pipe:')), `${each}`);
     }
     assert.equal(new Set(shared.flat()).size, 6, 'no pipe is of two workers');
-    for (const { pid } of workers) {
-        assert.deepEqual([0, 1, 2].map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`)).sort(), shared[workers.findIndex((w) => w.pid === pid)].sort());
+    for (const [i, { pid }] of workers.entries()) {
+        const standard = [0, 1, 2].map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+        assert.deepEqual(standard.sort(), shared[i].sort());
     }
     await Promise.all([scene.client, ...clients].map((each) => each.close()));
 });
@@ -241,7 +243,9 @@ test('a trace has messages, shortened, and nothing of the environment', async (t
 });
 
 test('the environment of a worker changes with the configuration, and only by it', async (t) => {
-    const [daemon, worker] = await startPool(t, 1, { env: { A: 'daemon', B: 'daemon' }, config: { codex: { env: { B: 'first', C: 'first' } } } });
+    const [daemon, worker] = await startPool(t, 1, {
+        env: { A: 'daemon', B: 'daemon' }, config: { codex: { env: { B: 'first', C: 'first' } } },
+    });
     const of = ({ env }) => [env.A, env.B, env.C, env.D];
     assert.deepEqual(of(worker), ['daemon', 'first', 'first', undefined]);
     daemon.writeConfig({ codex: { env: { C: '', D: 'with=sign and "quotes"\n' } } });

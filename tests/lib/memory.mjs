@@ -26,5 +26,5 @@ export async function untilGivenBack(t, daemon, before, peak) {
     if (sanitized) return;
     await until(() => rss(daemon) < before + MB, `memory is given back: ${megabytes(before)} MB before, ` +
         `${megabytes(peak)} MB at most`);
-    t.diagnostic(`memory: ${megabytes(before)} MB before, ${megabytes(peak)} MB at most, ${megabytes(rss(daemon))} MB afterwards`);
+    t.diagnostic(`memory: ${[before, peak, rss(daemon)].map(megabytes).join(', ')} MB before, at most, afterwards`);
 }

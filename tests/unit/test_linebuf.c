@@ -226,6 +226,35 @@ START_TEST(an_idle_reader_is_small)
 }
 END_TEST
 
+/* Large reads while they are filled; what they took is given back after the last one. */
+START_TEST(a_burst_leaves_little)
+{
+    enum { LINE = 1000, BURST = 60 * LINE };
+    struct linebuf lb;
+    struct slice line;
+    static char all[BURST];
+    size_t largest = 0, got = 0;
+    int fds[2];
+    for (size_t i = 0; i < BURST; i++)
+        all[i] = (i + 1) % LINE ? 'x' : '\n';
+    ck_assert_int_eq(pipe2(fds, O_NONBLOCK), 0);
+    ck_assert_int_eq(write(fds[1], all, BURST), BURST);
+    linebuf_init(&lb, LINE);
+    while (linebuf_read(&lb, fds[0]) == LINEBUF_OK) {
+        while (linebuf_next(&lb, &line) == LINEBUF_OK)
+            got += line.n + 1;
+        largest = lb.cap > largest ? lb.cap : largest;
+        linebuf_trim(&lb);
+    }
+    ck_assert_uint_eq(got, BURST);
+    ck_assert_uint_gt(largest, 16384);
+    ck_assert_uint_le(lb.cap, 16384);
+    linebuf_deinit(&lb);
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
 Suite *suite_linebuf(void)
 {
     const TTest *const tests[] = {
@@ -240,6 +269,7 @@ Suite *suite_linebuf(void)
         reads_a_descriptor,
         grows_and_shrinks,
         an_idle_reader_is_small,
+        a_burst_leaves_little,
         NULL,
     };
     return unit_suite("linebuf", tests);
