@@ -74,8 +74,8 @@ static void on_turn_completed(struct thread *t, const struct envelope *e)
     /* The status comes first, so this says nothing new, unless a Codex tells turns alone. */
     if (!t->running)
         t->active = false;
-    /* Only a completed turn is followed by the next queued item; an interrupt stops goals, too. What
-     * was promised while it ran can come from now on. */
+    /* Only a completed turn is followed by the next queued item; an interrupt stops goals, too.
+     * What was promised while it ran can come from now on. */
     bool goes_on = slice_is(json_get_text(e->params, "turn.status"), "completed") &&
                    (t->goal_active || t->queued);
     if (goes_on || t->promised)

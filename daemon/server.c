@@ -301,7 +301,8 @@ static void reload(struct server *s)
     else
         renew_look(s);
     config_free(before);
-    /* Who had all that a limit allowed may be allowed more, and a worker that was to go may stay. */
+    /* Who had all that a limit allowed may be allowed more, and a worker that was to go may stay.
+     */
     s->offer = true;
     crew_start_workers(s);
     log_info(&s->log, "configuration reloaded");
