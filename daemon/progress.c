@@ -293,7 +293,6 @@ static void turn_answered(struct thread *t, struct client *c, const struct envel
     struct slice turn = json_get_text(e->result, "turn.id");
     bool known = t->turn_id && slice_is(turn, t->turn_id);
     ownership_subscribe(t, c);
-    t->echoes = false;
     /* Steering names the turn that runs, or one that has completed meanwhile. */
     if (known || t->running)
         return;

@@ -218,6 +218,23 @@ test('a resume that tells of its goal late is still not heard', async (t) => {
     await s.client.next('thread/goal/cleared');
 });
 
+test('nor is one that tells of it between the answer to the turn and its start', async (t) => {
+    const s = await moving(t);
+    s.other.on('thread/resume', function resume(request) {
+        this.reply(request, this.opened(this.load(request.params.threadId)));
+    });
+    s.other.on('turn/start', function start(request) {
+        const { threadId } = request.params;
+        this.reply(request, { turn: { id: 'late', items: [], status: 'inProgress', error: null } });
+        this.notify('thread/tokenUsage/updated', { threadId });
+        this.notify('thread/goal/cleared', { threadId });
+        this.begin(threadId, 'late');
+    });
+    await s.client.startTurn(s.threadId, 'go on');
+    await s.client.next('turn/started');
+    assert.deepEqual(heard(s.client), STARTED);
+});
+
 test('a thread that has moved ends like any other: its client leaves, its lock is free', async (t) => {
     const s = await moving(t);
     await s.client.startTurn(s.threadId, 'go on');
