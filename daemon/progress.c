@@ -397,4 +397,10 @@ void progress_orphan_answered(struct worker *w, struct request *r, const struct 
                 ownership_end(t);
         }
     }
+    /* Whose thread it was: theirs, had they stayed. */
+    bool taken = (r->method->flags & (METHOD_TURN | METHOD_PROMISES)) && e->result.p;
+    if (taken && t && t->owner == w && !t->opening && !t->evicting) {
+        ownership_subscribe(t, NULL);
+        evict_family(t);
+    }
 }

@@ -44,6 +44,22 @@ for (const method of ['thread/compact/start', 'review/start', 'thread/shellComma
     });
 }
 
+test('who leaves before its turn on somebody else\'s thread is answered has begun it for nobody: it ends', async (t) => {
+    const [daemon, worker] = await startPool(t, 1);
+    const a = await converse(daemon, 'a');
+    worker.hold('turn/start');
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    b.startTurn(a.threadId, 'for nobody');
+    const start = await worker.expect('turn/start', (p) => p.input[0].text === 'for nobody');
+    await b.close();
+    await daemon.untilStatus((s) => s.workers[0].state === 'aborting', 'b is gone');
+    a.client.notifications.length = 0;
+    worker.default(start);
+    await worker.expect('turn/interrupt', (p) => p.threadId === a.threadId);
+    await daemon.untilStatus((s) => s.workers[0].state === 'idle' && s.workers[0].threads === 0, 'all is quiet');
+    assert.equal(a.client.has('turn/started'), false);
+});
+
 test('what is said in a thread that has closed is not for who archived it', async (t) => {
     const [daemon, worker] = await startPool(t, 1);
     const a = await converse(daemon, 'a');
