@@ -15,11 +15,10 @@
 
 #define BIT(stay) (1U << (stay))
 
-/* A turn is to start that is not running yet. */
+/* A turn is to start that is not running yet: who waits for it does so from now on. */
 static void promise(struct thread *t)
 {
-    if (!t->promised)
-        t->promised = now_ms();
+    t->promised = now_ms();
 }
 
 /* Something runs on a thread although nobody may have asked for it. */
@@ -79,7 +78,7 @@ static void on_turn_completed(struct thread *t, const struct envelope *e)
     bool goes_on = slice_is(json_get_text(e->params, "turn.status"), "completed") &&
                    (t->goal_active || t->queued);
     if (goes_on || t->promised)
-        t->promised = now_ms();
+        promise(t);
 }
 
 static void set_goal(struct thread *t, struct slice status)

@@ -154,6 +154,31 @@ test('a turn promised while another ran is waited for from the end of that one o
     await waiting;
 });
 
+test('the turn of an answered turn/start is waited for, though an older promise has come to nothing', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { openLingerMs: 1000 } });
+    const a = await PoolClient.open(daemon);
+    const threadId = await a.startThread();
+    await a.startTurn(threadId);
+    await a.next('turn/started');
+    const goal = (status) => worker.notify('thread/goal/updated', { threadId, turnId: null, goal: { threadId, status } });
+    goal('active');
+    worker.hold('turn/start');
+    worker.turn().complete();
+    goal('complete');
+    await a.turnCompleted(threadId);
+    const started = a.startTurn(threadId);
+    const request = await worker.expect('turn/start', () => worker.received('turn/start').length === 2);
+    const b = await PoolClient.open(daemon);
+    const waiting = b.request('thread/start');
+    await daemon.untilStatus((s) => s.queue.oldestWaitMs > 1500, 'b has waited for long');
+    worker.reply(request, { turn: { id: 'next', items: [], status: 'inProgress', error: null } });
+    await started;
+    await settled(a);
+    assert.equal(worker.received('thread/start').length, 1, 'the turn is on its way');
+    worker.begin(threadId, 'next').complete();
+    await waiting;
+});
+
 test('a promised turn that never comes is not waited for when somebody else waits', async (t) => {
     const [daemon] = await startPool(t, 1, { config: { openLingerMs: 20 } });
     const a = await PoolClient.open(daemon);
