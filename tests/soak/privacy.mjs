@@ -5,6 +5,10 @@
 /** What the daemon may say of a thread by itself. */
 const OWN = new Set(['thread/closed', 'thread/status/changed', 'turn/completed', 'error', 'serverRequest/resolved']);
 
+/** Once its own resume is sent, what is said of the thread, not in it, is for the client that opens it. */
+const opens = (client, { method, params }) => method.startsWith('thread/') &&
+    [...client.pending.values()].some((each) => each.method === 'thread/resume' && each.params.threadId === params.threadId);
+
 export class Privacy {
     constructor(report, world) {
         this.report = report;
@@ -17,7 +21,7 @@ export class Privacy {
         const { soak } = params;
         this.report.count('messages checked for their reader');
         if (!soak) this.#untagged(client, message);
-        else if (soak.for.includes(client.name)) this.#own(client, params);
+        else if (soak.for.includes(client.name) || opens(client, message)) this.#own(client, params);
         else
             this.report.fail('privacy', `${client.name} got ${method} of ${params.threadId}, which is for ${soak.for}`,
                 { client, worker: this.#worker(soak) });
