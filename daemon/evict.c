@@ -92,6 +92,8 @@ void evict_thread(struct thread *t)
         t->evicting = true;
         t->evict_since = now_ms();
     }
+    /* A turn that the status calls over counts no longer: its end may never be told. */
+    t->owner->server->offer = true;
     struct worker *target = move_drop(t);
     start_timer(t->owner);
     ask(t);
@@ -126,6 +128,7 @@ void evict_loaded(struct thread *t, bool loaded)
 void evict_await(struct thread *t)
 {
     t->unsubscribed = true;
+    t->owner->server->offer = true; /* as in evict_thread */
     t->evict_since = now_ms();
     start_timer(t->owner);
 }
@@ -154,9 +157,9 @@ static void give_up(struct thread *t)
     t->promised = 0;
     list_init(&blocked);
     list_splice(&blocked, &t->blocked);
+    w->server->offer = true;
     evict_settled(w);
     router_route_all(&blocked);
-    pool_settle(w);
 }
 
 /* It should have closed long ago. Who holds the worker now is not to suffer for it. */

@@ -134,6 +134,7 @@ static void forget(struct move *m)
     m->thread->move = NULL;
     if (m->to->incoming == m->thread)
         m->to->incoming = NULL;
+    server_of(m)->offer = true;
     ev_timer_stop(server_of(m)->loop, &m->timer);
     settings_free(m->found);
     free(m);

@@ -92,6 +92,7 @@ void ownership_move(struct thread *t, struct worker *to)
     t->active = false;
     t->running = t->commands = 0;
     t->promised = 0;
+    t->owner->server->offer = true;
     pool_thread_moved(t, from);
 }
 

@@ -132,6 +132,7 @@ void pool_unlease_request(struct request *r)
         return;
     r->lease_worker->lease.unanswered--;
     r->lease_worker = NULL;
+    r->server->offer = true;
 }
 
 /* The request has its worker; it goes its way. */
@@ -400,11 +401,10 @@ static bool bring_at_once(struct request *r)
         return false;
     if (mobile_is_cold(r, t))
         return false; /* by pool_offer, when it is in the queue */
-    struct worker *owner = t->owner;
-    if (enqueue(r, owner) && !bring(w, r))
+    if (enqueue(r, t->owner) && !bring(w, r))
         pool_free_worker(w);
     /* Should the thread stay after all, a lease that only lingers there must end. */
-    pool_settle(owner);
+    r->server->offer = true;
     return true;
 }
 
@@ -514,11 +514,11 @@ void pool_thread_unowned(struct worker *w, const char *id)
 void pool_offer(struct server *s)
 {
     s->offer = false;
-    for (size_t i = 0; s->queue.length && i < s->n_workers; i++) {
-        if (s->workers[i]->state == WORKER_IDLE)
+    for (size_t i = 0; i < s->n_workers; i++) {
+        if (s->workers[i]->state != WORKER_IDLE)
+            settle(s->workers[i]);
+        else if (s->queue.length)
             pool_free_worker(s->workers[i]);
-        else
-            settle(s->workers[i]); /* nor need its lease linger any more */
     }
 }
 

@@ -57,8 +57,9 @@ void pool_arrived(struct worker *w, const char *thread_id);
 /* Who waits in the queue to use the thread as it was open fails. */
 void pool_fail_thread(const struct thread *t, const char *why);
 
-/* Workers that are idle, or held for a turn that may never come, look whether there is something
- * for them after all. */
+/* Leases that are over end, and workers that are idle or held for a turn that may never come look
+ * whether somebody waits for them. For server.offer, by which whoever changes what these depend on
+ * has it done before the loop sleeps. */
 void pool_offer(struct server *s);
 
 /* Somebody waits whom this worker could serve. */

@@ -183,8 +183,10 @@ void progress_notified(struct worker *w, struct thread *t, const struct envelope
 {
     struct slice method = e->method;
     t->last_event = now_ms();
-    if (t->move && move_notified(t, e))
+    if (t->move && move_notified(t, e)) {
+        w->server->offer = true;
         return;
+    }
     if (about_moving(t, e)) {
         w->server->offer = w->server->offer || !lane_empty(&w->lane);
         return;

@@ -191,13 +191,10 @@ static void refuse_stranger(struct request *r)
 /* Requests for the thread wait from now on. */
 static void send_unsubscribe(struct request *r, struct thread *t)
 {
-    struct worker *w = t->owner;
     if (!request_keep(r))
         return;
     evict_await(t);
-    send_shared(r, w);
-    /* A turn that the status calls over counts no longer: its end may never be told. */
-    pool_settle(w);
+    send_shared(r, t->owner);
 }
 
 static void route_owner(struct request *r, struct thread *t)

@@ -60,7 +60,7 @@ struct server {
     struct counters counters;
     uint32_t waits_ms[TIMES_KEPT], moves_ms[TIMES_KEPT];
     unsigned long move_steps; /* of all moves, see move.c */
-    bool offer;               /* a worker may have become of use to somebody who waits */
+    bool offer;               /* a lease may be over, or a worker of use to somebody who waits */
     bool renew;               /* a worker may be ready to be replaced */
     uint64_t looked_at;       /* for a changed codex binary, ms */
 
