@@ -34,11 +34,13 @@ static void end_commands(struct worker *w, const struct client *c)
         if (!r || r->client != c || r->method->class != METHOD_STREAM || !r->key ||
             !(r->method->flags & METHOD_EXEC))
             continue;
-        cJSON *params = cJSON_CreateObject();
         /* The key is what stood between the quotes, escapes and all. */
-        _cleanup_free_ char *quoted = NULL;
-        if (asprintf(&quoted, "\"%s\"", r->key) >= 0)
-            cJSON_AddItemToObject(params, "processId", cJSON_CreateRaw(quoted));
+        char *quoted = NULL;
+        if (asprintf(&quoted, "\"%s\"", r->key) < 0)
+            continue;
+        cJSON *params = rpc_object();
+        cJSON_AddRawToObject(params, "processId", quoted);
+        free(quoted);
         worker_ask(w, "command/exec/terminate", params, NULL, NULL);
     }
 }

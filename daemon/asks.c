@@ -63,8 +63,9 @@ static struct ask *ask_new(struct worker *w, struct client *c, const struct enve
 static void decline(struct worker *w, struct slice id, const char *why)
 {
     _cleanup_free_ char *line = rpc_refusal(id, RPC_METHOD_NOT_FOUND, why);
-    if (line)
-        worker_send_line(w, slice_str(line));
+    /* It would wait for ever. */
+    if (!line || worker_send_line(w, slice_str(line)) < 0)
+        worker_fail(w, "out of memory for an answer to it");
 }
 
 /* It has left this worker: closed, or moved to another. */
@@ -139,8 +140,11 @@ void asks_answer(struct client *c, const struct envelope *e, struct slice line)
         struct ask *a = list_entry(it, struct ask, in_client);
         if (a->id != id || a->answered)
             continue;
-        worker_send_spliced(a->worker, line, (size_t)(e->id.p - line.p), e->id.n,
-                            slice_str(a->raw_id));
+        if (worker_send_spliced(a->worker, line, (size_t)(e->id.p - line.p), e->id.n,
+                                slice_str(a->raw_id)) < 0) {
+            client_doom(c, "out of memory for its answer");
+            return;
+        }
         struct thread *t = threads_find(&c->server->threads, slice_str(a->thread_id));
         if (t && e->result.p && remembered(e->result))
             t->keeps |= 1U << STAY_APPROVALS;
@@ -217,7 +221,7 @@ void asks_end(struct worker *w)
         struct ask *a = list_entry(it, struct ask, in_worker);
         if (a->resolves && *a->thread_id &&
             !client_opted_out(a->client, SLICE("serverRequest/resolved"))) {
-            cJSON *params = cJSON_CreateObject();
+            cJSON *params = rpc_object();
             cJSON_AddStringToObject(params, "threadId", a->thread_id);
             cJSON_AddNumberToObject(params, "requestId", (double)a->id);
             client_send_take(a->client, rpc_notification("serverRequest/resolved", params));

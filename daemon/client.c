@@ -61,6 +61,8 @@ struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t 
     outbuf_init(&c->out);
     ev_io_init(&c->readable, on_readable, fd, EV_READ);
     ev_io_init(&c->writable, on_writable, fd, EV_WRITE);
+    ev_set_priority(&c->readable, PRIORITY_HAPPENED);
+    ev_set_priority(&c->writable, PRIORITY_HAPPENED);
     ev_timer_init(&c->stall, on_stall, 0., (double)s->config->client_stall_timeout_ms / 1e3);
     ev_io_start(s->loop, &c->readable);
     list_append(&s->clients, &c->in_clients);
@@ -286,11 +288,20 @@ static void discard_input(struct client *c)
         client_doom(c, "closed by the daemon");
 }
 
+/* The kernel has no room for one more watched descriptor, so libev has let go of it. */
+static bool cannot_watch(struct client *c, int revents)
+{
+    if (revents & EV_ERROR)
+        client_doom(c, "its connection cannot be watched");
+    return revents & EV_ERROR;
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
     struct client *c = container_of(w, struct client, readable);
     (void)loop;
-    (void)revents;
+    if (cannot_watch(c, revents))
+        return;
     if (c->closing) {
         discard_input(c);
         return;
@@ -330,24 +341,28 @@ void client_flush(struct client *c)
             linger(c);
     } else {
         ev_io_start(loop, &c->writable);
-        if (!ev_is_active(&c->stall) || outbuf_len(&c->out) < before)
+        if (!ev_is_active(&c->stall) || outbuf_len(&c->out) < before) {
+            c->last_call = false;
             ev_timer_again(loop, &c->stall);
+        }
     }
     check_output(c);
 }
 
 static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
 {
+    struct client *c = container_of(w, struct client, writable);
     (void)loop;
-    (void)revents;
-    client_flush(container_of(w, struct client, writable));
+    if (!cannot_watch(c, revents))
+        client_flush(c);
 }
 
 static void on_stall(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     struct client *c = container_of(timer, struct client, stall);
-    (void)loop;
     (void)revents;
+    if (!time_is_over(loop, timer, &c->last_call))
+        return;
     if (c->closing && !outbuf_len(&c->out)) {
         client_doom(c, "closed by the daemon");
         return;

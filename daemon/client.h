@@ -36,6 +36,7 @@ struct client {
     struct outbuf out;
     ev_io readable, writable;
     ev_timer stall; /* runs while it takes nothing of what it is due */
+    bool last_call; /* see time_is_over */
     unsigned paused;
     struct list in_stuck; /* of the worker that does not take what it sent */
     bool closing;         /* to be closed when its output is written */

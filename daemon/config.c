@@ -1,5 +1,6 @@
 #include "daemon/config.h"
 
+#include "proto/json.h"
 #include "proto/sockpath.h"
 
 #include <errno.h>
@@ -279,12 +280,15 @@ static bool read_env(struct reader *r, const char *key, const cJSON *v)
             strings_free(env);
             return false;
         }
-        if (!cJSON_IsString(each) || !*each->string || strchr(each->string, '=') ||
-            asprintf(&env[n], "%s=%s", each->string, each->valuestring) < 0) {
-            env[n] = NULL;
+        if (!cJSON_IsString(each) || !*each->string || strchr(each->string, '=')) {
             strings_free(env);
             return fail(r, "%s.%s: must be a string, and its name without \"=\"", key,
                         each->string);
+        }
+        if (asprintf(&env[n], "%s=%s", each->string, each->valuestring) < 0) {
+            env[n] = NULL;
+            strings_free(env);
+            return fail(r, "%s: out of memory", key);
         }
         n++;
     }
@@ -438,6 +442,9 @@ static bool read_text(struct reader *r, const char *text)
 {
     const char *end = NULL;
     cJSON *root = cJSON_ParseWithOpts(text, &end, true);
+    /* Out of memory leaves no error. */
+    if (!root && json_valid(slice_str(text)))
+        return false;
     if (!root) {
         unsigned line = 1;
         for (const char *p = text; p < end; p++)

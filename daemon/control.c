@@ -22,7 +22,7 @@ static void answer(struct client *c, const struct envelope *e, cJSON *result)
 
 static void on_ping(struct client *c, struct slice line, const struct envelope *e)
 {
-    cJSON *result = cJSON_CreateObject();
+    cJSON *result = rpc_object();
     (void)line;
     cJSON_AddStringToObject(result, "version", CP_VERSION);
     cJSON_AddNumberToObject(result, "pid", (double)getpid());
@@ -90,7 +90,7 @@ static void on_cancel(struct client *c, struct slice line, const struct envelope
     }
     if (found)
         pool_cancel(found);
-    cJSON *result = cJSON_CreateObject();
+    cJSON *result = rpc_object();
     cJSON_AddBoolToObject(result, "cancelled", found != NULL);
     answer(c, e, result);
 }
@@ -231,7 +231,8 @@ bool control_initialize(struct client *c, const struct envelope *e)
     } else if (!c->initialized) {
         _cleanup_free_ char *text = slice_dup(e->params);
         cJSON *params = text ? cJSON_Parse(text) : NULL;
-        wrong = take_initialize(c, params, room, sizeof(room));
+        bool read = params || !e->params.n;
+        wrong = read ? take_initialize(c, params, room, sizeof(room)) : "Out of memory";
         cJSON_Delete(params);
     }
     if (wrong) {
@@ -259,11 +260,10 @@ static void answer_initialize(struct request *r)
 /* As Codex answers it for a process of the client's own. */
 static void answer_loaded(struct request *r)
 {
-    cJSON *result = cJSON_CreateObject();
+    cJSON *result = rpc_object();
     cJSON *data = cJSON_AddArrayToObject(result, "data");
     list_for_each (it, &r->client->threads)
-        cJSON_AddItemToArray(data,
-                             cJSON_CreateString(list_entry(it, struct thread, in_client)->id));
+        rpc_add(data, NULL, cJSON_CreateString(list_entry(it, struct thread, in_client)->id));
     cJSON_AddNullToObject(result, "nextCursor");
     request_answer(r, rpc_result(slice_str(r->id), result));
 }
@@ -278,7 +278,7 @@ void control_answer(struct request *r)
 
 void control_answer_acquired(struct request *r, struct worker *w, uint64_t waited_ms)
 {
-    cJSON *result = cJSON_CreateObject();
+    cJSON *result = rpc_object();
     cJSON_AddNumberToObject(result, "worker", w->id);
     cJSON_AddNumberToObject(result, "waitedMs", (double)waited_ms);
     request_answer(r, rpc_result(slice_str(r->id), result));
@@ -286,8 +286,8 @@ void control_answer_acquired(struct request *r, struct worker *w, uint64_t waite
 
 static void tell_position(struct request *r, size_t position)
 {
-    cJSON *params = cJSON_CreateObject();
-    cJSON_AddItemToObject(params, "id", cJSON_CreateRaw(r->id));
+    cJSON *params = rpc_object();
+    cJSON_AddRawToObject(params, "id", r->id);
     cJSON_AddNumberToObject(params, "position", (double)position);
     cJSON_AddNumberToObject(params, "length", (double)r->server->queue.length);
     r->told_position = position;
@@ -304,8 +304,8 @@ void control_tell_assigned(struct request *r, struct worker *w, uint64_t waited_
 {
     if (!r->client->wants_queue_events)
         return;
-    cJSON *params = cJSON_CreateObject();
-    cJSON_AddItemToObject(params, "id", cJSON_CreateRaw(r->id));
+    cJSON *params = rpc_object();
+    cJSON_AddRawToObject(params, "id", r->id);
     cJSON_AddNumberToObject(params, "worker", w->id);
     cJSON_AddNumberToObject(params, "waitedMs", (double)waited_ms);
     client_send_take(r->client, rpc_notification("pool/assigned", params));
@@ -321,7 +321,7 @@ void control_tell_moved(const struct thread *t, const struct worker *from, const
         bool users = c->admin || (holder && holder->uid == c->uid);
         if (c->doomed || !((c->wants_queue_events && concerned) || (c->wants_moves && users)))
             continue;
-        cJSON *params = cJSON_CreateObject();
+        cJSON *params = rpc_object();
         cJSON_AddStringToObject(params, "threadId", t->id);
         cJSON_AddNumberToObject(params, "from", from->id);
         cJSON_AddNumberToObject(params, "to", to->id);

@@ -258,6 +258,7 @@ void crew_probe(struct worker *w)
         return;
     w->probing = true;
     ev_timer_stop(s->loop, &w->timer);
+    w->last_call = false;
     ev_timer_set(&w->timer, (double)s->config->interrupt_timeout_ms / 1e3, 0.);
     ev_timer_start(s->loop, &w->timer);
     worker_ask(w, "thread/loaded/list", NULL, on_probed, NULL);

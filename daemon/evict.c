@@ -19,7 +19,7 @@
 
 static cJSON *thread_params(const struct thread *t)
 {
-    cJSON *params = cJSON_CreateObject();
+    cJSON *params = rpc_object();
     cJSON_AddStringToObject(params, "threadId", t->id);
     return params;
 }
@@ -43,8 +43,14 @@ static void on_answered(struct worker *w, const struct envelope *answer, void *a
  * end what the next client does with it. */
 static void ask_worker(struct thread *t, const char *method, cJSON *params)
 {
+    char *id = strdup(t->id);
+    /* Without one it is asked again in a moment, like one that does not do as it was asked. */
+    if (!id) {
+        cJSON_Delete(params);
+        return;
+    }
     t->evict_asks++;
-    worker_ask(t->owner, method, params, on_answered, strdup(t->id));
+    worker_ask(t->owner, method, params, on_answered, id);
 }
 
 void evict_closed(struct thread *t)

@@ -1,6 +1,7 @@
 #include "daemon/limit.h"
 
 #include "daemon/asks.h"
+#include "proto/rpc.h"
 
 #include <stdio.h>
 
@@ -27,7 +28,7 @@ static uint64_t left_ms(const struct worker *w, const struct thread *t)
 
 static void interrupt(struct worker *w, struct thread *t)
 {
-    cJSON *params = cJSON_CreateObject();
+    cJSON *params = rpc_object();
     log_warn(&w->server->log,
              "worker %u: thread %s: its turn is past maxTurnMs or "
              "turnStallTimeoutMs: interrupted",

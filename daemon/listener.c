@@ -19,9 +19,12 @@
 /* Accepted in one go, so that newcomers do not keep the others waiting. */
 #define ACCEPT_BATCH 64
 #define RETRY_S 0.1
+/* How often it is looked whether the socket file is there. */
+#define LOOK_S 2.
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents);
 static void on_again(struct ev_loop *loop, ev_timer *timer, int revents);
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents);
 
 /* The socket's directory, made if it is not there: a descriptor, or -errno. */
 static int open_directory(const char *path)
@@ -86,24 +89,24 @@ static int bind_at(struct server *s, const struct sockaddr_un *address)
 }
 
 /* A socket file that is in the way: 0 where it may be replaced. */
-static int check_old_socket(struct server *s, const struct stat *st,
+static int check_old_socket(struct server *s, enum log_level level, const struct stat *st,
                             const struct sockaddr_un *address)
 {
     const char *path = s->listener.path;
     if (!S_ISSOCK(st->st_mode)) {
-        log_error(&s->log, "%s: is there and is no socket", path);
+        log_at(&s->log, level, "%s: is there and is no socket", path);
         return EX_CANTCREAT;
     }
     if (somebody_answers(address)) {
-        log_error(&s->log,
-                  "%s: another daemon answers there; stop it or choose another "
-                  "place by --socket",
-                  path);
+        log_at(&s->log, level,
+               "%s: another daemon answers there; stop it or choose another "
+               "place by --socket",
+               path);
         return EX_UNAVAILABLE;
     }
     if (st->st_uid != 0 && st->st_uid != geteuid()) {
-        log_error(&s->log, "%s: is there and belongs to uid %u; remove it first", path,
-                  (unsigned)st->st_uid);
+        log_at(&s->log, level, "%s: is there and belongs to uid %u; remove it first", path,
+               (unsigned)st->st_uid);
         return EX_CANTCREAT;
     }
     return 0;
@@ -115,6 +118,8 @@ static int listen_at_path(struct server *s)
     struct sockaddr_un address;
     struct stat st;
     char room[64];
+    /* Said once, not at each look. */
+    enum log_level level = l->lost ? LOG_DEBUG : LOG_ERROR;
     int r = sockpath_address(l->path, &address);
     if (r < 0) {
         log_error(&s->log, "%s: too long for a socket's path", l->path);
@@ -122,19 +127,23 @@ static int listen_at_path(struct server *s)
     }
     _cleanup_close_ int dir = open_directory(l->path);
     if (dir < 0) {
-        log_error(&s->log, "%s: cannot open its directory: %s; choose another place by --socket",
-                  l->path, strerror(-dir));
+        log_at(&s->log, level,
+               "%s: cannot open its directory: %s; choose another place by --socket", l->path,
+               strerror(-dir));
         return EX_CANTCREAT;
     }
-    /* Two daemons that start at once must not take each other's new socket for a stale one. */
-    (void)flock(dir, LOCK_EX);
+    /* Two daemons that start at once must not take each other's new socket for a stale one. Once
+     * the loop runs there is no waiting for the other. */
+    if (flock(dir, LOCK_EX | (ev_is_active(&l->look) ? LOCK_NB : 0)) < 0 && errno == EWOULDBLOCK)
+        return EX_TEMPFAIL;
     bool there = lstat(l->path, &st) == 0;
-    if (there && (r = check_old_socket(s, &st, &address)) != 0)
+    if (there && (r = check_old_socket(s, level, &st, &address)) != 0)
         return r;
     const char *unsafe = unsafe_directory(dir, room, sizeof(room));
     if (unsafe) {
-        log_error(&s->log, "%s: its directory is not safe: %s; choose another place by --socket",
-                  l->path, unsafe);
+        log_at(&s->log, level,
+               "%s: its directory is not safe: %s; choose another place by --socket", l->path,
+               unsafe);
         return EX_CANTCREAT;
     }
     if (there) {
@@ -144,7 +153,7 @@ static int listen_at_path(struct server *s)
     r = bind_at(s, &address);
     if (r == 0)
         return 0;
-    log_error(&s->log, "%s: cannot listen: %s", l->path, strerror(-r));
+    log_at(&s->log, level, "%s: cannot listen: %s", l->path, strerror(-r));
     return EX_CANTCREAT;
 }
 
@@ -177,22 +186,58 @@ int listener_init(struct server *s)
     *l = (struct listener){.fd = -1, .paused = true, .path = strdup(s->config->socket)};
     ev_init(&l->readable, on_readable);
     ev_timer_init(&l->again, on_again, RETRY_S, 0.);
+    ev_timer_init(&l->look, on_look, LOOK_S, LOOK_S);
     if (!l->path)
         return EX_OSERR;
     int inherited = notify_listen_fd();
     int r = inherited != -1 ? adopt(s, inherited) : listen_at_path(s);
     if (r == 0)
         ev_io_set(&l->readable, l->fd, EV_READ);
+    if (r == 0 && !l->inherited)
+        ev_timer_start(s->loop, &l->look);
     return r;
+}
+
+/* The file that clients connect by is the one that this daemon has made. */
+static bool file_is_ours(const struct listener *l)
+{
+    struct stat st;
+    return lstat(l->path, &st) == 0 && st.st_dev == l->dev && st.st_ino == l->ino;
+}
+
+/* The file may be gone, with its directory perhaps, so that nobody finds the way here any more:
+ * listens there anew, unless somebody else does. Who is connected notices nothing. */
+static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    struct listener *l = container_of(timer, struct listener, look);
+    struct server *s = container_of(l, struct server, listener);
+    bool paused = l->paused;
+    (void)loop;
+    (void)revents;
+    if (file_is_ours(l))
+        return;
+    if (!l->lost)
+        log_warn(&s->log, "%s: the socket file is gone; listening there anew", l->path);
+    listener_pause(s);
+    int before = take_fd(&l->fd);
+    int r = listen_at_path(s);
+    if (r != 0) {
+        (void)cp_close(l->fd);
+        l->fd = take_fd(&before);
+    }
+    (void)cp_close(before);
+    l->lost = r != 0;
+    ev_io_set(&l->readable, l->fd, EV_READ);
+    if (!paused)
+        listener_resume(s);
 }
 
 void listener_close(struct server *s)
 {
     struct listener *l = &s->listener;
-    struct stat st;
     listener_pause(s);
-    if (l->fd >= 0 && !l->inherited && lstat(l->path, &st) == 0 && st.st_dev == l->dev &&
-        st.st_ino == l->ino)
+    ev_timer_stop(s->loop, &l->look);
+    if (l->fd >= 0 && !l->inherited && file_is_ours(l))
         (void)unlink(l->path);
     l->fd = cp_close(l->fd);
     free(l->path);
@@ -279,23 +324,33 @@ static void welcome(struct server *s, int fd)
     }
 }
 
+/* Others may give back what there is none of now. */
+static void try_later(struct server *s, int error)
+{
+    struct listener *l = &s->listener;
+    if (!l->exhausted)
+        log_error(&s->log, "cannot accept: %s; trying again", strerror(error));
+    l->exhausted = true;
+    listener_pause(s);
+    l->again.data = s;
+    ev_timer_set(&l->again, RETRY_S, 0.);
+    ev_timer_start(s->loop, &l->again);
+}
+
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
 {
     struct listener *l = container_of(w, struct listener, readable);
     struct server *s = container_of(l, struct server, listener);
-    (void)revents;
+    (void)loop;
+    /* The kernel has no room for one more watched descriptor, so libev has let go of it. */
+    if (revents & EV_ERROR)
+        try_later(s, ENOSPC);
     for (int i = 0; i < ACCEPT_BATCH && !l->paused; i++) {
         int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
             welcome(s, fd);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            if (!l->exhausted)
-                log_error(&s->log, "cannot accept: %s; trying again", strerror(errno));
-            l->exhausted = true;
-            listener_pause(s);
-            l->again.data = s;
-            ev_timer_set(&l->again, RETRY_S, 0.);
-            ev_timer_start(loop, &l->again);
+            try_later(s, errno);
         } else if (errno != EINTR && errno != ECONNABORTED) {
             l->exhausted = false;
             break;

@@ -19,6 +19,8 @@ struct listener {
     ino_t ino; /* of the socket file that is ours to remove */
     ev_io readable;
     ev_timer again; /* after a lack of descriptors */
+    ev_timer look;  /* whether the socket file is still there; active once the loop runs */
+    bool lost;      /* it is not, which has been logged */
 };
 
 /* Binds the configured path, or takes the socket that systemd passed. 0, or a sysexits.h code with

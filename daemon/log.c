@@ -95,7 +95,7 @@ static void stamp(char *to, size_t n)
     (void)snprintf(to + len, n - len, ".%03ldZ", now.tv_nsec / 1000000);
 }
 
-static void write_line(struct log *log, enum log_level level, const char *message)
+static bool write_line(struct log *log, enum log_level level, const char *message)
 {
     char line[LOG_LINE_MAX], text[LOG_LINE_MAX - 128], when[40];
     bool json = log->format == LOG_JSON;
@@ -110,8 +110,9 @@ static void write_line(struct log *log, enum log_level level, const char *messag
                             when, level_names[level], text)
                  : snprintf(line, sizeof(line), "%s%s%-5s %s\n", when, log->journal ? "" : " ",
                             level_names[level], text);
-    if (!ready(log) || write(log->fd, line, (size_t)n) != n)
-        log->dropped++;
+    bool written = ready(log) && write(log->fd, line, (size_t)n) == n;
+    log->dropped += !written;
+    return written;
 }
 
 void log_at(struct log *log, enum log_level level, const char *format, ...)
@@ -121,13 +122,13 @@ void log_at(struct log *log, enum log_level level, const char *format, ...)
     if (level > log->level)
         return;
     if (log->dropped && ready(log)) {
-        (void)snprintf(message, sizeof(message), "%lu log lines lost: stderr was not read",
-                       log->dropped);
-        log->dropped = 0;
-        write_line(log, LOG_WARN, message);
+        unsigned long dropped = log->dropped;
+        (void)snprintf(message, sizeof(message),
+                       "%lu log lines lost: stderr was not read, or its disk is full", dropped);
+        log->dropped = write_line(log, LOG_WARN, message) ? 0 : dropped;
     }
     va_start(args, format);
     (void)vsnprintf(message, sizeof(message), format, args);
     va_end(args);
-    write_line(log, level, message);
+    (void)write_line(log, level, message);
 }

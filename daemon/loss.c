@@ -10,55 +10,63 @@
 
 #include <stdio.h>
 
-static void notify(struct client *c, const char *method, cJSON *params)
+static void notify(const struct thread *t, const char *method, cJSON *params)
 {
-    if (client_opted_out(c, slice_str(method)))
-        cJSON_Delete(params);
-    else
-        client_send_take(c, rpc_notification(method, params));
+    client_send_take(t->subscriber, rpc_notification(method, params));
 }
 
-static cJSON *turn_error(const char *message)
+static bool wants(const struct thread *t, const char *method)
 {
-    cJSON *error = cJSON_CreateObject();
+    return !client_opted_out(t->subscriber, slice_str(method));
+}
+
+static cJSON *about(const struct thread *t)
+{
+    cJSON *params = rpc_object();
+    cJSON_AddStringToObject(params, "threadId", t->id);
+    return params;
+}
+
+static void add_error(cJSON *to, const char *message)
+{
+    cJSON *error = cJSON_AddObjectToObject(to, "error");
     cJSON_AddStringToObject(error, "message", message);
     cJSON_AddNullToObject(error, "codexErrorInfo");
     cJSON_AddNullToObject(error, "additionalDetails");
-    return error;
 }
 
 /* The shape of Codex's own `error` and `turn/completed` for a failed turn (0.169). */
-static void fail_turn(struct thread *t, const char *message)
+static void fail_turn(const struct thread *t, const char *message)
 {
-    cJSON *error = cJSON_CreateObject();
-    cJSON *completed = cJSON_CreateObject();
-    cJSON *turn = cJSON_CreateObject();
     const char *turn_id = t->turn_id ? t->turn_id : "";
-    cJSON_AddStringToObject(error, "threadId", t->id);
-    cJSON_AddStringToObject(error, "turnId", turn_id);
-    cJSON_AddBoolToObject(error, "willRetry", false);
-    cJSON_AddItemToObject(error, "error", turn_error(message));
-    notify(t->subscriber, "error", error);
-    cJSON_AddStringToObject(turn, "id", turn_id);
-    cJSON_AddItemToObject(turn, "items", cJSON_CreateArray());
-    cJSON_AddStringToObject(turn, "status", "failed");
-    cJSON_AddItemToObject(turn, "error", turn_error(message));
-    cJSON_AddStringToObject(completed, "threadId", t->id);
-    cJSON_AddItemToObject(completed, "turn", turn);
-    notify(t->subscriber, "turn/completed", completed);
+    if (wants(t, "error")) {
+        cJSON *params = about(t);
+        cJSON_AddStringToObject(params, "turnId", turn_id);
+        cJSON_AddBoolToObject(params, "willRetry", false);
+        add_error(params, message);
+        notify(t, "error", params);
+    }
+    if (wants(t, "turn/completed")) {
+        cJSON *params = about(t);
+        cJSON *turn = cJSON_AddObjectToObject(params, "turn");
+        cJSON_AddStringToObject(turn, "id", turn_id);
+        cJSON_AddArrayToObject(turn, "items");
+        cJSON_AddStringToObject(turn, "status", "failed");
+        add_error(turn, message);
+        notify(t, "turn/completed", params);
+    }
 }
 
 void loss_close_thread(const struct thread *t)
 {
-    cJSON *changed = cJSON_CreateObject();
-    cJSON *status = cJSON_CreateObject();
-    cJSON *closed = cJSON_CreateObject();
-    cJSON_AddStringToObject(status, "type", "notLoaded");
-    cJSON_AddStringToObject(changed, "threadId", t->id);
-    cJSON_AddItemToObject(changed, "status", status);
-    notify(t->subscriber, "thread/status/changed", changed);
-    cJSON_AddStringToObject(closed, "threadId", t->id);
-    notify(t->subscriber, "thread/closed", closed);
+    if (wants(t, "thread/status/changed")) {
+        cJSON *params = about(t);
+        cJSON *status = cJSON_AddObjectToObject(params, "status");
+        cJSON_AddStringToObject(status, "type", "notLoaded");
+        notify(t, "thread/status/changed", params);
+    }
+    if (wants(t, "thread/closed"))
+        notify(t, "thread/closed", about(t));
 }
 
 static void end_turns(struct worker *w, const char *message)

@@ -87,16 +87,20 @@ static void ask(struct move *m, const char *method, cJSON *params, answered *the
 {
     const char *id = m->thread->id;
     struct question *q = malloc(sizeof(*q) + strlen(id) + 1);
-    if (q) {
-        *q = (struct question){then, m->step, which};
-        memcpy(q->thread_id, id, strlen(id) + 1);
+    if (!q) {
+        cJSON_Delete(params);
+        m->asked--;
+        then(m, NULL, which);
+        return;
     }
+    *q = (struct question){then, m->step, which};
+    memcpy(q->thread_id, id, strlen(id) + 1);
     worker_ask(m->thread->owner, method, params, on_answered, q);
 }
 
 static cJSON *params_of(const struct move *m)
 {
-    cJSON *params = cJSON_CreateObject();
+    cJSON *params = rpc_object();
     cJSON_AddStringToObject(params, "threadId", m->thread->id);
     return params;
 }

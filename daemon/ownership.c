@@ -21,6 +21,9 @@ struct thread *ownership_begin(struct worker *w, struct slice id)
     t = threads_add(&s->threads, id, w, &w->threads);
     if (!t) {
         log_error(&s->log, "worker %u: out of memory for a thread", w->id);
+        /* What it has there would not be known to be its own. */
+        if (w->lease.holder)
+            client_doom(w->lease.holder, "out of memory for its thread");
         return NULL;
     }
     closed_remove(w->closed, id);

@@ -374,6 +374,7 @@ static bool enqueue(struct request *r, struct worker *want)
     if (!r->timeout_ms)
         r->timeout_ms = (uint64_t)s->config->acquire_timeout_ms;
     if (r->timeout_ms) {
+        r->last_call = false;
         ev_timer_set(&r->timeout, (double)r->timeout_ms / 1e3, 0.);
         ev_timer_start(s->loop, &r->timeout);
     }

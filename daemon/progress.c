@@ -100,7 +100,7 @@ static void on_queue_listed(struct worker *w, const struct envelope *answer, voi
 
 static void on_queue_changed(struct worker *w, struct thread *t)
 {
-    cJSON *params = cJSON_CreateObject();
+    cJSON *params = rpc_object();
     cJSON_AddStringToObject(params, "threadId", t->id);
     t->keeps &= ~BIT(STAY_QUEUE);
     /* An item that is gone from the list is on its way to be a turn (measured: 3 to 10 ms). */
@@ -271,6 +271,8 @@ static void opened(struct worker *w, struct request *r, const struct envelope *e
     const struct thread *before = id.n ? threads_find(&w->server->threads, id) : NULL;
     bool joined = before && before->owner == w && !before->provisional;
     struct thread *t = id.n ? ownership_begin(w, id) : NULL;
+    if (id.n && !t)
+        client_doom(r->client, "out of memory for its thread");
     if (!t)
         return;
     if (!joined)

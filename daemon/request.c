@@ -15,8 +15,9 @@
 static void on_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     struct request *r = container_of(timer, struct request, timeout);
-    (void)loop;
     (void)revents;
+    if (r->state == REQUEST_QUEUED && !time_is_over(loop, timer, &r->last_call))
+        return;
     if (r->state == REQUEST_QUEUED)
         pool_timed_out(r);
     else if (r->retry)

@@ -52,6 +52,7 @@ struct request {
     size_t told_position;        /* in the last pool/queued */
     ev_timer timeout;            /* of the wait, or until it is tried again */
     uint64_t timeout_ms;
+    bool last_call;            /* see time_is_over */
     unsigned tries;            /* refused with "active writer" so often */
     struct settings *settings; /* with which it opens a thread; NULL: not known. Owned */
     struct worker *moved_from; /* that unloads its thread for it; NULL: none */

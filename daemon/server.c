@@ -9,6 +9,7 @@
 #include "daemon/pool.h"
 #include "daemon/renew.h"
 #include "daemon/request.h"
+#include "daemon/reserve.h"
 #include "daemon/router.h"
 #include "daemon/worker.h"
 
@@ -29,6 +30,17 @@ uint64_t now_ms(void)
     struct timespec now;
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+bool time_is_over(struct ev_loop *loop, ev_timer *timer, bool *last_call)
+{
+    if (!*last_call) {
+        ev_timer_stop(loop, timer);
+        ev_timer_set(timer, 0., timer->repeat);
+        ev_timer_start(loop, timer);
+    }
+    *last_call = !*last_call;
+    return !*last_call;
 }
 
 static struct server *server_of(struct ev_loop *loop)
@@ -90,6 +102,7 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
         ev_idle_stop(loop, &s->stay_awake);
     else
         ev_idle_start(loop, &s->stay_awake);
+    reserve_refill();
     tell_status(s);
 }
 
@@ -179,7 +192,7 @@ static void interrupt_turns(struct server *s)
             struct thread *t = list_entry(it, struct thread, in_owner);
             if (!thread_busy(t))
                 continue;
-            cJSON *params = cJSON_CreateObject();
+            cJSON *params = rpc_object();
             cJSON_AddStringToObject(params, "threadId", t->id);
             cJSON_AddStringToObject(params, "turnId", "");
             worker_ask(w, "turn/interrupt", params, NULL, NULL);
@@ -343,6 +356,7 @@ static void init_watchers(struct server *s)
     ev_signal_init(&s->on_int, on_stop_signal, SIGINT);
     ev_signal_init(&s->on_hup, on_hup, SIGHUP);
     ev_signal_init(&s->on_child, on_child, SIGCHLD);
+    ev_set_priority(&s->on_child, PRIORITY_HAPPENED);
     ev_signal_start(s->loop, &s->on_term);
     ev_signal_start(s->loop, &s->on_int);
     ev_signal_start(s->loop, &s->on_hup);
@@ -367,6 +381,13 @@ static void init_lists(struct server *s)
     queue_init(&s->queue);
 }
 
+/* The machine lacks something without which there is nothing to begin with. */
+static int cannot_start(struct server *s)
+{
+    log_error(&s->log, "cannot start: %s", strerror(errno));
+    return EX_OSERR;
+}
+
 int server_init(struct server *s, struct config *config, const struct config_flags *flags)
 {
     *s = (struct server){.config = config, .flags = *flags, .started_at = now_ms()};
@@ -377,16 +398,18 @@ int server_init(struct server *s, struct config *config, const struct config_fla
     (void)signal(SIGPIPE, SIG_IGN);
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         log_warn(&s->log, "cannot become subreaper: %s", strerror(errno));
-    s->loop = ev_loop_new(EVFLAG_AUTO);
-    if (!s->loop || threads_init(&s->threads) < 0)
-        return EX_OSERR;
+    rpc_init();
+    if (reserve_init() < 0 || !(s->loop = ev_loop_new(EVFLAG_AUTO)) ||
+        threads_init(&s->threads) < 0)
+        return cannot_start(s);
     int r = notify_init(&s->notify);
     if (r < 0)
         log_warn(&s->log, "NOTIFY_SOCKET: %s", strerror(-r));
     init_watchers(s);
     if (hangup_init(&s->hangup, s->loop, on_hangup) < 0 || crew_resize(s, 0) < 0)
-        return EX_OSERR;
-    return listener_init(s);
+        return cannot_start(s);
+    int code = listener_init(s);
+    return code == EX_OSERR ? cannot_start(s) : code;
 }
 
 static void free_clients(struct server *s)
@@ -415,6 +438,7 @@ void server_deinit(struct server *s)
             threads_deinit(&s->threads);
         ev_loop_destroy(s->loop);
     }
+    reserve_deinit();
     notify_deinit(&s->notify);
     free(s->initialize_result);
     free(s->start_failure);

@@ -12,6 +12,16 @@
 
 #include <ev.h>
 
+/* Of watchers for what has happened, before those for what should have happened by now: where the
+ * loop was held up (a suspended daemon, a busy machine) both are due at once, and nobody is to be
+ * given up whose word is there. */
+#define PRIORITY_HAPPENED 1
+
+/* For the callback of a timer after which somebody is given up: true the second time, which comes
+ * at once, but after what had happened by the first has been seen. *last_call must be false when
+ * the timer is started. */
+bool time_is_over(struct ev_loop *loop, ev_timer *timer, bool *last_call);
+
 /* The last times of a kind, for the percentiles in pool/status. */
 #define TIMES_KEPT 1024
 

@@ -1,6 +1,7 @@
 #include "daemon/settings.h"
 
 #include "proto/json.h"
+#include "proto/rpc.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -188,7 +189,7 @@ unsigned settings_diff(const struct settings *a, const struct settings *b)
 
 static cJSON *params_for(const char *thread_id)
 {
-    cJSON *params = cJSON_CreateObject();
+    cJSON *params = rpc_object();
     if (cJSON_AddStringToObject(params, "threadId", thread_id))
         return params;
     cJSON_Delete(params);

@@ -130,7 +130,7 @@ static cJSON *worker(const struct worker *w)
         number(o, "client", w->lease.holder->id);
     else
         cJSON_AddNullToObject(o, "client");
-    cJSON_AddItemToObject(o, "turn", turn(w));
+    rpc_add(o, "turn", turn(w));
     number(o, "threads", count(&w->threads));
     number(o, "streams", w->streams);
     number(o, "restarts", w->restarts);
@@ -140,8 +140,8 @@ static cJSON *worker(const struct worker *w)
     number(o, "ageMs", w->pid ? now_ms() - w->started_at : 0);
     number(o, "waiting", count(&w->lane.waiters));
     cJSON_AddItemToObject(o, "replace", replace(w));
-    if (w->start_failed)
-        text(o, "lastError", w->server->start_failure);
+    if (worker_last_error(w))
+        text(o, "lastError", worker_last_error(w));
     return o;
 }
 
@@ -155,8 +155,8 @@ static cJSON *client(const struct client *c)
     number(o, "waiting", c->n_waiting);
     cJSON *workers = cJSON_AddArrayToObject(o, "workers");
     list_for_each (it, &c->leases)
-        cJSON_AddItemToArray(
-            workers, cJSON_CreateNumber(list_entry(it, struct worker, lease.in_client)->id));
+        rpc_add(workers, NULL,
+                cJSON_CreateNumber(list_entry(it, struct worker, lease.in_client)->id));
     number(o, "threads", count(&c->threads));
     number(o, "connectedMs", now_ms() - c->connected_at);
     return o;
@@ -223,7 +223,7 @@ static cJSON *waiter(struct server *s, const struct request *r, size_t position)
     number(o, "position", position);
     number(o, "client", r->client->id);
     if (strlen(r->id) <= ID_SHOWN)
-        cJSON_AddItemToObject(o, "id", cJSON_CreateRaw(r->id));
+        rpc_add(o, "id", cJSON_CreateRaw(r->id));
     else
         cJSON_AddNullToObject(o, "id");
     text(o, "method", r->acquire ? "pool/acquire" : r->method->name);
@@ -245,30 +245,30 @@ static cJSON *waiters(struct server *s)
         struct waiter *w = list_entry(it, struct waiter, in_all);
         if (++position > WAITERS_SHOWN)
             break;
-        cJSON_AddItemToArray(list, waiter(s, container_of(w, struct request, waiter), position));
+        rpc_add(list, NULL, waiter(s, container_of(w, struct request, waiter), position));
     }
     return list;
 }
 
 cJSON *status_build(struct server *s)
 {
-    cJSON *o = cJSON_CreateObject();
+    cJSON *o = rpc_object();
     text(o, "version", CP_VERSION);
     number(o, "pid", (uint64_t)getpid());
     number(o, "uptimeMs", now_ms() - s->started_at);
     cJSON_AddBoolToObject(o, "accepting", s->phase == SERVER_RUNNING);
-    cJSON_AddItemToObject(o, "codex", codex(s));
-    cJSON_AddItemToObject(o, "pool", pool(s));
-    cJSON_AddItemToObject(o, "queue", queue(s));
-    cJSON_AddItemToObject(o, "waiters", waiters(s));
+    rpc_add(o, "codex", codex(s));
+    rpc_add(o, "pool", pool(s));
+    rpc_add(o, "queue", queue(s));
+    rpc_add(o, "waiters", waiters(s));
     cJSON *workers = cJSON_AddArrayToObject(o, "workers");
     for (size_t i = 0; i < s->n_workers; i++)
-        cJSON_AddItemToArray(workers, worker(s->workers[i]));
+        rpc_add(workers, NULL, worker(s->workers[i]));
     cJSON *clients = cJSON_AddArrayToObject(o, "clients");
     list_for_each (it, &s->clients)
-        cJSON_AddItemToArray(clients, client(list_entry(it, struct client, in_clients)));
-    cJSON_AddItemToObject(o, "counters", counters(&s->counters));
-    cJSON_AddItemToObject(o, "waitMs", times(s->waits_ms, s->counters.waits));
-    cJSON_AddItemToObject(o, "moveMs", times(s->moves_ms, s->counters.moves));
+        rpc_add(clients, NULL, client(list_entry(it, struct client, in_clients)));
+    rpc_add(o, "counters", counters(&s->counters));
+    rpc_add(o, "waitMs", times(s->waits_ms, s->counters.waits));
+    rpc_add(o, "moveMs", times(s->moves_ms, s->counters.moves));
     return o;
 }

@@ -45,6 +45,12 @@ bool worker_ready(const struct worker *w)
            (w->state == WORKER_IDLE || w->state == WORKER_BUSY || w->state == WORKER_ABORTING);
 }
 
+const char *worker_last_error(const struct worker *w)
+{
+    bool steady = worker_ready(w) && now_ms() - w->ready_at >= STEADY_MS;
+    return steady ? NULL : w->last_error;
+}
+
 static uint64_t backoff_ms(const struct worker *w)
 {
     unsigned doublings = w->failures ? w->failures - 1 : 0;
@@ -64,15 +70,24 @@ static void stop_step(struct worker *w)
     ev_timer_again(w->server->loop, &w->timer);
 }
 
+/* It has closed its output, so its exit should follow. */
+static bool ends_by_itself(const struct worker *w)
+{
+    return w->output_closed && !w->exited && w->state != WORKER_DOWN && w->state != WORKER_STOPPING;
+}
+
 /* What the state's timer stands for has happened. */
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     struct worker *w = container_of(timer, struct worker, timer);
     char reason[128];
+    bool gives_up = w->state == WORKER_STARTING || w->state == WORKER_ABORTING || w->probing;
     (void)revents;
+    if (gives_up && !time_is_over(loop, timer, &w->last_call))
+        return;
     ev_timer_stop(loop, timer);
-    if (w->output_closed && worker_ready(w)) {
-        worker_stop(w, true, "it closed its output");
+    if (ends_by_itself(w)) {
+        worker_fail(w, "it closed its output");
         return;
     }
     switch (w->state) {
@@ -82,9 +97,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
     case WORKER_STARTING:
         (void)snprintf(reason, sizeof(reason), "initialize was not answered within %lld ms",
                        (long long)w->server->config->start_timeout_ms);
-        free(w->start_error);
-        w->start_error = strdup(reason);
-        worker_kill(w);
+        worker_fail(w, reason);
         break;
     case WORKER_IDLE:
         crew_worker_unused(w);
@@ -107,7 +120,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
 static uint64_t state_limit_ms(const struct worker *w)
 {
     const struct config *c = w->server->config;
-    if (w->output_closed && worker_ready(w))
+    if (ends_by_itself(w))
         return EXIT_GRACE_MS;
     switch (w->state) {
     case WORKER_DOWN:
@@ -136,6 +149,7 @@ void worker_set_state(struct worker *w, enum worker_state state)
         w->idle_since = now_ms();
     ev_timer_stop(w->server->loop, &w->timer);
     w->timer.data = NULL;
+    w->last_call = false;
     uint64_t ms = state_limit_ms(w);
     if (ms) {
         ev_timer_set(&w->timer, (double)ms / 1e3, 0.);
@@ -191,7 +205,8 @@ static void forget_process(struct worker *w)
     free(w->mark);
     w->start_error = w->stop_reason = w->mark = NULL;
     w->pid = 0;
-    w->exited = w->output_closed = w->exec_failed = w->probing = w->verifying = w->unloads = false;
+    w->exited = w->output_closed = w->exec_failed = w->probing = w->verifying = w->unloads =
+        w->failed = false;
     w->retire = NULL;
     memset(w->closed, 0, sizeof(*w->closed));
 }
@@ -210,6 +225,7 @@ void worker_free(struct worker *w)
     free(w->closed);
     free(w->path);
     free(w->version);
+    free(w->last_error);
     free(w);
 }
 
@@ -233,20 +249,27 @@ static void on_initialized(struct worker *w, const struct envelope *answer, void
 {
     struct server *s = w->server;
     (void)arg;
-    if (!answer || w->state != WORKER_STARTING)
+    /* One that is being killed for its being late stays dead. */
+    if (w->state != WORKER_STARTING || w->start_error)
         return;
-    if (!answer->result.p) {
-        free(w->start_error);
-        if (asprintf(&w->start_error, "initialize was refused: %.*s", (int)answer->error.n,
-                     answer->error.p) < 0)
-            w->start_error = NULL;
-        worker_kill(w);
+    if (answer && !answer->result.p) {
+        _cleanup_free_ char *why = NULL;
+        if (asprintf(&why, "initialize was refused: %.*s", (int)answer->error.n, answer->error.p) <
+            0)
+            why = NULL;
+        worker_fail(w, why ? why : "initialize was refused");
+        return;
+    }
+    /* It starts only with an answer to keep, having been told that it was heard. */
+    char *result = answer ? slice_dup(answer->result) : NULL;
+    if (!result || worker_send_line(w, SLICE("{\"method\":\"initialized\"}")) < 0) {
+        free(result);
+        worker_fail(w, strerror(ENOMEM));
         return;
     }
     learn_version(w, answer->result);
     free(s->initialize_result);
-    s->initialize_result = slice_dup(answer->result);
-    worker_send_line(w, SLICE("{\"method\":\"initialized\"}"));
+    s->initialize_result = result;
     w->ready_at = now_ms();
     w->start_failed = false;
     free(s->start_failure);
@@ -259,12 +282,10 @@ static void on_initialized(struct worker *w, const struct envelope *answer, void
 
 static void ask_initialize(struct worker *w)
 {
-    cJSON *params = cJSON_CreateObject();
-    cJSON *capabilities = cJSON_CreateObject();
-    cJSON_AddItemToObject(params, "clientInfo",
-                          cJSON_Duplicate(w->server->config->client_info, true));
+    cJSON *params = rpc_object();
+    rpc_add(params, "clientInfo", cJSON_Duplicate(w->server->config->client_info, true));
+    cJSON *capabilities = cJSON_AddObjectToObject(params, "capabilities");
     cJSON_AddBoolToObject(capabilities, "experimentalApi", true);
-    cJSON_AddItemToObject(params, "capabilities", capabilities);
     worker_ask(w, "initialize", params, on_initialized, NULL);
 }
 
@@ -277,6 +298,8 @@ static void start_failed(struct worker *w, const char *reason)
     free(s->start_failure);
     if (asprintf(&s->start_failure, "Cannot start codex: %s", reason) < 0)
         s->start_failure = NULL;
+    free(w->last_error);
+    w->last_error = s->start_failure ? strdup(s->start_failure) : NULL;
     forget_process(w);
     worker_set_state(w, WORKER_DOWN);
     log_error(&s->log, "worker %u: cannot start codex: %s; next try in %llu ms", w->id, reason,
@@ -322,6 +345,18 @@ void worker_kill(struct worker *w)
         worker_stop(w, false, "killed");
     (void)kill(w->pid, SIGKILL);
     (void)kill(-w->pid, SIGKILL);
+}
+
+void worker_fail(struct worker *w, const char *reason)
+{
+    if (w->state == WORKER_STARTING) {
+        free(w->start_error);
+        w->start_error = strdup(reason);
+        worker_kill(w);
+    } else if (worker_ready(w)) {
+        w->failed = true;
+        worker_stop(w, true, reason);
+    }
 }
 
 void worker_stop(struct worker *w, bool replace, const char *reason)
@@ -381,24 +416,28 @@ static char *describe_exit(const struct worker *w, int status)
 static void after_exit(struct worker *w, enum worker_state was, const char *how)
 {
     struct server *s = w->server;
-    bool replace = w->replace;
+    bool replace = w->replace, steady = now_ms() - w->ready_at >= STEADY_MS;
     w->replace = false;
     if (was == WORKER_STARTING) {
         start_failed(w, how);
-    } else if (was == WORKER_STOPPING) {
+    } else if (was == WORKER_STOPPING && !w->failed) {
         w->failures = 0;
         forget_process(w);
         worker_set_state(w, WORKER_DOWN);
         w->wanted = replace;
     } else {
-        w->failures = now_ms() - w->ready_at >= STEADY_MS ? 1 : w->failures + 1;
-        w->restarts++;
+        const char *why = w->stop_reason ? w->stop_reason : how;
+        w->failures = steady ? 1 : w->failures + 1;
+        w->restarts += was != WORKER_STOPPING;
+        /* Its clients, and the status, are told its last words, too. */
+        log_warn(&s->log, "worker %u: exited: %.*s; next start in %llu ms", w->id,
+                 (int)strcspn(why, ":"), why, (unsigned long long)backoff_ms(w));
+        log_trace(&s->log, "worker %u: exited: %.200s", w->id, why);
+        free(w->last_error);
+        if (asprintf(&w->last_error, "Worker exited (%s)", why) < 0)
+            w->last_error = NULL;
         forget_process(w);
         worker_set_state(w, WORKER_DOWN);
-        /* Its clients are told its last words, too. */
-        log_warn(&s->log, "worker %u: exited: %.*s; next start in %llu ms", w->id,
-                 (int)strcspn(how, ":"), how, (unsigned long long)backoff_ms(w));
-        log_trace(&s->log, "worker %u: exited: %.200s", w->id, how);
     }
     crew_worker_gone(w);
     server_check_drained(s);
@@ -410,8 +449,9 @@ void worker_on_exit(struct worker *w, int status)
     enum worker_state was = w->state;
     w->exited = true;
     worker_io_drain(w);
-    /* What is sent there from now on fails at once. */
-    worker_io_close_stdin(w);
+    /* What is sent there from now on fails at once; and looking for what it has left behind takes
+     * descriptors, which may be short. */
+    worker_io_close(w);
     w->server->counters.worker_exits++;
     _cleanup_free_ char *how = describe_exit(w, status);
     const char *reason = how ? how : "out of memory";

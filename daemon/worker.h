@@ -84,6 +84,7 @@ struct worker {
     struct lease lease;
 
     ev_timer timer; /* of the state: start, idle, abort, stop, backoff */
+    bool last_call; /* see time_is_over */
     ev_timer hold;  /* until a lease that waits for a turn is taken away */
     ev_timer evict; /* until the threads to be closed are asked again */
     ev_timer limit; /* until a turn has run too long */
@@ -96,6 +97,8 @@ struct worker {
     char *start_error;  /* why the start in progress fails */
     bool start_failed;  /* the last start did */
     char *stop_reason;  /* told to those who lose something by it */
+    char *last_error;   /* how its last process has failed; NULL: none has */
+    bool failed;        /* stopped because it is of no use: its successor starts by the backoff */
     bool replace;       /* start again at once when it has exited */
     const char *retire; /* why it is to be replaced; NULL: it is not */
     bool output_closed; /* nothing more will be heard of it */
@@ -126,6 +129,15 @@ void worker_start(struct worker *w);
  * again at once when it is gone. */
 void worker_stop(struct worker *w, bool replace, const char *reason);
 
+/* It is of no use, and its successor need not be of more: kills it where it is starting, which is
+ * then a failed start; else stops it. Either counts for the backoff. Not for one that is stopped.
+ */
+void worker_fail(struct worker *w, const char *reason);
+
+/* Why its last process ended that failed, until one has been ready for a while; NULL: none has.
+ * Valid until it fails again. */
+const char *worker_last_error(const struct worker *w);
+
 /* The last step of stopping, at once. */
 void worker_kill(struct worker *w);
 
@@ -137,11 +149,11 @@ void worker_send(struct worker *w, struct request *r);
 void worker_ask(struct worker *w, const char *method, cJSON *params,
                 void (*done)(struct worker *, const struct envelope *, void *), void *arg);
 
-/* Sends a line that is no request. */
-void worker_send_line(struct worker *w, struct slice line);
+/* Sends a line that is no request. 0, also where it no longer reads; or -ENOMEM. */
+int worker_send_line(struct worker *w, struct slice line) CP_MUSTCHECK;
 /* The same with other bytes in place of line[at, at+len). */
-void worker_send_spliced(struct worker *w, struct slice line, size_t at, size_t len,
-                         struct slice instead);
+int worker_send_spliced(struct worker *w, struct slice line, size_t at, size_t len,
+                        struct slice instead) CP_MUSTCHECK;
 
 /* Takes the request that an answer's id belongs to out of its slot; NULL if there is none. */
 struct request *worker_take_answered(struct worker *w, struct slice id);

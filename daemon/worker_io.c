@@ -32,6 +32,10 @@ void worker_io_init(struct worker *w)
     ev_init(&w->in_watch, on_input);
     ev_init(&w->err_watch, on_stderr);
     ev_init(&w->exec_watch, on_exec);
+    ev_set_priority(&w->out_watch, PRIORITY_HAPPENED);
+    ev_set_priority(&w->in_watch, PRIORITY_HAPPENED);
+    ev_set_priority(&w->err_watch, PRIORITY_HAPPENED);
+    ev_set_priority(&w->exec_watch, PRIORITY_HAPPENED);
 }
 
 void worker_io_open(struct worker *w, const struct spawned *child)
@@ -86,6 +90,14 @@ void worker_io_close(struct worker *w)
     w->out_held = false;
 }
 
+/* The kernel has no room for one more watched descriptor, so libev has let go of it. */
+static bool cannot_watch(struct worker *w, int revents)
+{
+    if (revents & EV_ERROR)
+        worker_fail(w, "its pipes cannot be watched");
+    return revents & EV_ERROR;
+}
+
 /* Hands every whole line on. False when the output can no longer be understood. */
 static bool take_lines(struct worker *w)
 {
@@ -101,10 +113,16 @@ static bool take_lines(struct worker *w)
 static void on_output(struct ev_loop *loop, ev_io *watch, int revents)
 {
     struct worker *w = container_of(watch, struct worker, out_watch);
-    (void)revents;
-    int r = linebuf_read(&w->out, w->stdout_fd);
-    if (r == LINEBUF_AGAIN || r == -ENOMEM)
+    if (cannot_watch(w, revents))
         return;
+    int r = linebuf_read(&w->out, w->stdout_fd);
+    if (r == LINEBUF_AGAIN)
+        return;
+    if (r == -ENOMEM) {
+        worker_fail(w, "out of memory for its output");
+        ev_io_stop(loop, watch);
+        return;
+    }
     if (r != LINEBUF_OK) {
         /* Its exit is what tells its end, and is about to be known. */
         ev_io_stop(loop, watch);
@@ -114,7 +132,7 @@ static void on_output(struct ev_loop *loop, ev_io *watch, int revents)
     }
     w->last_heard = now_ms();
     if (!take_lines(w)) {
-        worker_stop(w, true, "wrote a line longer than maxMessageBytes");
+        worker_fail(w, "wrote a line longer than maxMessageBytes");
         ev_io_stop(loop, watch);
     }
 }
@@ -151,11 +169,15 @@ static void take_stderr(struct worker *w)
 static void on_stderr(struct ev_loop *loop, ev_io *watch, int revents)
 {
     struct worker *w = container_of(watch, struct worker, err_watch);
-    (void)revents;
+    char lost[4096];
+    if (cannot_watch(w, revents))
+        return;
     int r = linebuf_read(&w->err, w->stderr_fd);
     if (r == LINEBUF_OK)
         take_stderr(w);
-    else if (r != LINEBUF_AGAIN && r != -ENOMEM)
+    else if (r == -ENOMEM)
+        (void)!read(w->stderr_fd, lost, sizeof(lost));
+    else if (r != LINEBUF_AGAIN)
         ev_io_stop(loop, watch);
 }
 
@@ -171,8 +193,9 @@ static void read_exec_error(struct worker *w)
 static void on_exec(struct ev_loop *loop, ev_io *watch, int revents)
 {
     struct worker *w = container_of(watch, struct worker, exec_watch);
-    (void)revents;
     ev_io_stop(loop, watch);
+    if (cannot_watch(w, revents))
+        return;
     read_exec_error(w);
     w->exec_fd = cp_close(w->exec_fd);
 }
@@ -229,26 +252,25 @@ static void mark_dirty(struct worker *w)
         list_append(&w->server->dirty_workers, &w->in_dirty);
 }
 
-void worker_send_spliced(struct worker *w, struct slice line, size_t at, size_t len,
-                         struct slice instead)
+int worker_send_spliced(struct worker *w, struct slice line, size_t at, size_t len,
+                        struct slice instead)
 {
     if (w->stdin_fd < 0)
-        return;
-    if (outbuf_reserve(&w->in, line.n - len + instead.n + 1) < 0) {
-        log_error(&w->server->log, "worker %u: out of memory for a line of %zu bytes", w->id,
-                  line.n);
-        return;
-    }
+        return 0;
+    int r = outbuf_reserve(&w->in, line.n - len + instead.n + 1);
+    if (r < 0)
+        return r;
     outbuf_put(&w->in, (struct slice){line.p, at});
     outbuf_put(&w->in, instead);
     outbuf_put(&w->in, (struct slice){line.p + at + len, line.n - at - len});
     outbuf_put(&w->in, SLICE("\n"));
     mark_dirty(w);
+    return 0;
 }
 
-void worker_send_line(struct worker *w, struct slice line)
+int worker_send_line(struct worker *w, struct slice line)
 {
-    worker_send_spliced(w, line, line.n, 0, SLICE_NULL);
+    return worker_send_spliced(w, line, line.n, 0, SLICE_NULL);
 }
 
 static unsigned free_slot(const struct worker *w)
@@ -302,7 +324,8 @@ static void send_now(struct worker *w, struct request *r)
     int n =
         snprintf(id, sizeof(id), "%llu", (unsigned long long)(++w->sends << SLOT_BITS | r->slot));
     r->worker_id = w->sends << SLOT_BITS | r->slot;
-    worker_send_spliced(w, r->line, r->id_at, r->id_len, (struct slice){id, (size_t)n});
+    /* There is room. */
+    (void)!worker_send_spliced(w, r->line, r->id_at, r->id_len, (struct slice){id, (size_t)n});
     stop_reading_sender(w, r->client);
     request_unhold(r);
     if (!(r->method->flags & METHOD_LOCKS)) {
@@ -401,7 +424,8 @@ void worker_flush(struct worker *w)
 
 static void on_input(struct ev_loop *loop, ev_io *watch, int revents)
 {
+    struct worker *w = container_of(watch, struct worker, in_watch);
     (void)loop;
-    (void)revents;
-    worker_flush(container_of(watch, struct worker, in_watch));
+    if (!cannot_watch(w, revents))
+        worker_flush(w);
 }

@@ -50,13 +50,43 @@ static char *join(const char *prefix, struct slice id, const char *middle, struc
     return line;
 }
 
+/* A part of the tree that is being built is missing. cJSON's hooks take no argument to find it by.
+ */
+static bool incomplete;
+
+static void *allocate(size_t n)
+{
+    void *p = malloc(n);
+    incomplete = incomplete || !p;
+    return p;
+}
+
+void rpc_init(void)
+{
+    cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = allocate, .free_fn = free});
+}
+
+cJSON *rpc_object(void)
+{
+    incomplete = false;
+    return cJSON_CreateObject();
+}
+
+void rpc_add(cJSON *to, const char *name, cJSON *item)
+{
+    bool added = name ? cJSON_AddItemToObject(to, name, item) : cJSON_AddItemToArray(to, item);
+    if (!added)
+        cJSON_Delete(item);
+}
+
 /* The tree's text, the tree being consumed; "{}" for none. NULL when out of memory. */
 static char *print(cJSON *tree)
 {
-    if (!tree)
-        return strdup("{}");
-    char *text = cJSON_PrintUnformatted(tree);
+    char *text = NULL;
+    if (!incomplete)
+        text = tree ? cJSON_PrintUnformatted(tree) : strdup("{}");
     cJSON_Delete(tree);
+    incomplete = false;
     return text;
 }
 
@@ -69,7 +99,7 @@ static char *join_tree(const char *prefix, struct slice id, const char *middle, 
 char *rpc_request(struct slice id, const char *method, cJSON *params)
 {
     cJSON *text = cJSON_CreateString(method);
-    _cleanup_free_ char *name = text ? print(text) : NULL;
+    _cleanup_free_ char *name = print(text);
     _cleanup_free_ char *middle = NULL;
     if (!name || asprintf(&middle, ",\"method\":%s,\"params\":", name) < 0) {
         middle = NULL;
@@ -106,7 +136,7 @@ static bool add_message(cJSON *error, const char *message)
 
 char *rpc_refusal(struct slice id, int code, const char *message)
 {
-    cJSON *error = cJSON_CreateObject();
+    cJSON *error = rpc_object();
     if (!error || !cJSON_AddNumberToObject(error, "code", code) || !add_message(error, message)) {
         cJSON_Delete(error);
         return NULL;
@@ -127,7 +157,7 @@ static bool describe(cJSON *data, int code)
 
 char *rpc_error(struct slice id, int code, const char *message, cJSON *more)
 {
-    cJSON *error = cJSON_CreateObject();
+    cJSON *error = more ? cJSON_CreateObject() : rpc_object();
     cJSON *data = more ? more : cJSON_CreateObject();
     if (!error || !data || !describe(data, code) || !cJSON_AddNumberToObject(error, "code", code) ||
         !add_message(error, message) || !cJSON_AddItemToObject(error, "data", data)) {

@@ -1,7 +1,11 @@
 /* The messages that are written, not passed on: lines of JSON without their newline.
  *
  * Every function returns a heap string, the caller's to free, or NULL when out of memory. Trees
- * that are handed in are consumed, also on failure. */
+ * that are handed in are consumed, also on failure.
+ *
+ * A tree that is handed in begins with rpc_object(); from then on until it is handed in, cJSON's
+ * results need not be looked at one by one: where any part of it found no memory, NULL included,
+ * there is no message. One tree at a time. */
 #ifndef PROTO_RPC_H
 #define PROTO_RPC_H
 
@@ -24,6 +28,16 @@ enum rpc_code {
     RPC_WORKER_START = -32015,
     RPC_MESSAGE_TOO_LARGE = -32016,
 };
+
+/* Before anything else here, by a program that goes on when it is out of memory: takes cJSON's
+ * allocator over. */
+void rpc_init(void);
+
+/* An empty object; NULL when out of memory. */
+cJSON *rpc_object(void);
+
+/* Adds an item to an object or, without a name, to an array; consumed, also on failure. */
+void rpc_add(cJSON *to, const char *name, cJSON *item);
 
 /* {"id":ID,"method":METHOD,"params":PARAMS}; id is raw JSON, method any text, params may be NULL
  * ({}). */

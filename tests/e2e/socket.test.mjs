@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
-    chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync,
+    chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync,
     writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
@@ -142,13 +142,15 @@ test('what is in the way and no socket is left alone', (t) => {
 
 test('a socket file that somebody else has put in its place is not removed', async (t) => {
     const daemon = await startDaemon(t, idle);
-    rmSync(daemon.socket);
     const other = createServer();
-    await new Promise((done) => other.listen(daemon.socket, done));
+    await new Promise((done) => other.listen(`${daemon.socket}.other`, done));
+    renameSync(`${daemon.socket}.other`, daemon.socket);
+    await daemon.untilLog(/another daemon answers there/);
     daemon.signal('SIGTERM');
     assert.deepEqual(await daemon.exited, { code: 0, signal: null });
     assert.ok(existsSync(daemon.socket));
-    await new Promise((done) => other.close(done)); // removes it
+    await new Promise((done) => other.close(done));
+    rmSync(daemon.socket);
 });
 
 test('a user who is not in allowUids is told so and disconnected', async (t) => {

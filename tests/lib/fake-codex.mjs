@@ -7,7 +7,7 @@
 // {closeOut}, {report}, {spawn}, {onEof}.
 import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
-import { writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 if (process.argv.includes('--version')) {
@@ -55,7 +55,7 @@ const orders = {
     resume: () => process.stdin.resume(),
     // What stdout has yet to take.
     report: () => tell({ pending: process.stdout.writableLength }),
-    closeOut: () => process.stdout.end(),
+    closeOut: () => closeSync(1),
     onEof: (what) => { onEof = what; },
     // A grandchild that has left the process group and holds the pipes.
     spawn: () => {
