@@ -237,6 +237,7 @@ test('the worker of a client that still uses the thread is not left', async (t) 
     await s.busy.client.request('pool/acquire', { threadId });
     await s.busy.client.startTurn(threadId);
     s.busy.worker.turn(threadId).complete();
+    await s.busy.client.turnCompleted(threadId);
     const again = await PoolClient.open(s.daemon, { name: 'again' });
     const waiting = again.request('thread/resume', { threadId });
     const { waiters } = await s.daemon.untilStatus((status) => status.queue.length === 1, 'it waits');
