@@ -3,7 +3,7 @@
 /** Seconds for what nothing excuses: it neither waits in the queue nor lies at a worker. */
 const UNEXCUSED = 25;
 /** Seconds from a worker's answer to its arrival at the client. */
-const DELIVERY = 20;
+const DELIVERY = 12;
 /** Seconds for anything; the load is such that no wait comes near. */
 const ALTOGETHER = 150;
 

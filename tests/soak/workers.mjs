@@ -26,6 +26,7 @@ export const workerClass = (world) => class SoakWorker extends FakeWorker {
         this.output = '';
         this.held = 0;
         this.solid = false;
+        this.dying = false;
         this.stopped = false;
         this.lastKey = 0;
         this.answering = []; // names of those who have asked for what it says
@@ -48,7 +49,7 @@ export const workerClass = (world) => class SoakWorker extends FakeWorker {
     act(message) {
         for (const list of [this.log, this.lines, this.box.messages]) list.length = 0;
         this.events.add('<', JSON.stringify(message));
-        if (this.gone || message.id === undefined) return;
+        if (this.gone || this.dying || message.id === undefined) return;
         message.params ??= {};
         message.tag = takeTag(message.params);
         this.open.set(message.id, message);
@@ -148,6 +149,7 @@ export const workerClass = (world) => class SoakWorker extends FakeWorker {
     }
 
     raw(text) {
+        if (this.dying) return;
         this.events.add('>', text);
         this.output += text;
         this.#flush();
@@ -179,8 +181,11 @@ export const workerClass = (world) => class SoakWorker extends FakeWorker {
         this.solid = false;
     }
 
+    /** Says nothing more from now on, though its process may yet have to get to its end. */
     die(how) {
         if (this.output) this.order({ out: this.output });
+        this.output = '';
+        this.dying = true;
         return super.die(how);
     }
 };
