@@ -130,6 +130,8 @@ export class Talk {
 
     /** Changes settings, which takes effect with the notification. */
     async update(params) {
+        // A turn that came with a change has told of that, too.
+        while (this.has('thread/settings/updated')) await this.next('thread/settings/updated');
         await this.request('thread/settings/update', params);
         await this.next('thread/settings/updated');
     }
@@ -141,6 +143,10 @@ export class Talk {
         await this.client.next('item/agentMessage/delta', ({ turnId }) => turnId === turn.id);
         await this.request('turn/interrupt', { turnId: '' });
         return this.completed();
+    }
+
+    has(method) {
+        return this.client.box.has((m) => m.method === method && m.params?.threadId === this.id);
     }
 
     next(method) {
