@@ -58,10 +58,13 @@ static bool waiter_may_lease(const struct waiter *w, void *arg)
     return !r->client->doomed && !(t && t->move) && may_lease(r->client);
 }
 
-/* The same for a worker that poolSize has no room for: nothing but what is there already. */
+/* The same for a worker (arg) that poolSize has no room for: nothing but what is for its threads.
+ */
 static bool waiter_may_stay(const struct waiter *w, void *arg)
 {
-    return w->lane != &request_of(w)->server->queue.any && waiter_may_lease(w, arg);
+    const struct worker *worker = arg;
+    const struct thread *t = thread_of(request_of(w));
+    return (w->lane == &worker->lane || (t && t->owner == worker)) && waiter_may_lease(w, NULL);
 }
 
 /* The oldest that may have this worker. Those whose thread has found another owner since they
@@ -70,8 +73,8 @@ static struct request *next_for(struct worker *w)
 {
     struct server *s = w->server;
     for (;;) {
-        struct waiter *waiter = queue_oldest(
-            &s->queue, &w->lane, crew_has(w) ? waiter_may_lease : waiter_may_stay, NULL);
+        struct waiter *waiter =
+            queue_oldest(&s->queue, &w->lane, crew_has(w) ? waiter_may_lease : waiter_may_stay, w);
         if (!waiter)
             return NULL;
         struct request *r = request_of(waiter);

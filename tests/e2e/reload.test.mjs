@@ -108,6 +108,29 @@ test('an idle one that was to go serves who waits when it may stay', async (t) =
     assert.equal(b.client.has('thread/closed'), false);
 });
 
+test('a worker beyond a reduced poolSize serves who waited for its thread before it had that', async (t) => {
+    const [daemon] = await startPool(t, 2, { config: { openLingerMs: 600000, drainTimeoutMs: 0, moves: 'never' } });
+    daemon.fake.disk.add('known');
+    const busy = [await runTurn(daemon, 'one'), await runTurn(daemon, 'two')];
+    const second = busy.find(({ worker }) => worker.number === 2);
+    const a = await PoolClient.open(daemon, { name: 'a' });
+    const resumed = a.request('thread/resume', { threadId: 'known' });
+    await daemon.untilStatus((s) => s.queue.length === 1, 'the resume waits');
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    const waits = b.startTurn('known');
+    await daemon.untilStatus((s) => s.queue.length === 2, 'the turn waits');
+    second.turn.complete();
+    await resumed;
+    daemon.writeConfig({ poolSize: 1 });
+    daemon.signal('SIGHUP');
+    await daemon.untilLog(/configuration reloaded/);
+    await a.startTurn('known');
+    await a.next('turn/started');
+    second.worker.turn('known').complete();
+    await waits;
+    assert.equal(daemon.fake.owner('known'), second.worker);
+});
+
 test('a bad file changes nothing and says why', async (t) => {
     const [daemon, worker] = await startPool(t, 1);
     writeFileSync(daemon.configFile, '{"poolSize": 3, "colour": 1}');
