@@ -1,7 +1,7 @@
 // Runs the real codex-poold in a directory of its own, and sees to it that nothing of it is left.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -72,7 +72,9 @@ export class Daemon {
         const env = { HOME: join(this.dir, 'home'), CODEX_HOME: join(this.dir, 'codex-home'), ...fake?.env, ...codex.env };
         const command = codex.command ?? fake?.command;
         const config = { ...rest, codex: { ...codex, ...(command && { command }), env } };
-        writeFileSync(this.configFile, JSON.stringify(config));
+        // Whole from the first moment on: a daemon may be about to read it.
+        writeFileSync(`${this.configFile}.new`, JSON.stringify(config));
+        renameSync(`${this.configFile}.new`, this.configFile);
     }
 
     spawn() {
