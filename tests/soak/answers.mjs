@@ -62,16 +62,19 @@ export class Answers {
         this.report.fail('answers', `an answer to nothing, or a second one: ${JSON.stringify(message).slice(0, 300)}`, { client });
     }
 
-    /** Once a second of this process's own time, so that a machine that stands still is no failure. */
-    second() {
-        for (const client of this.clients) if (client.reading) this.#look(client);
+    /**
+     * Once a second of this process's own time, so that a machine that stands still is no failure. `listed` is
+     * what the pool says of its clients: who waits in its queue.
+     */
+    second(listed) {
+        const waiting = new Set(listed.filter((each) => each.waiting).map((each) => each.name));
+        for (const client of this.clients) if (client.reading) this.#look(client, waiting.has(client.unnamed ? null : client.name));
     }
 
     /** What waits in the queue or lies at a worker excuses the client's other requests, which may have to wait for it. */
-    #look(client) {
+    #look(client, waits) {
         const entries = [...client.pending.values()];
-        const excused = entries.some((e) => (e.queued && !e.assigned) ||
-            (e.worker && !e.replied && !e.worker.gone)) || client.queuedUnseen;
+        const excused = waits || entries.some((e) => e.worker && !e.replied && !e.worker.gone);
         for (const entry of entries) {
             entry.seconds++;
             entry.unexcused = excused ? 0 : entry.unexcused + 1;

@@ -40,6 +40,7 @@ function rememberThreads(client) {
 
 async function introduce(client, rng) {
     if (rng.chance(0.04)) {
+        client.unnamed = true;
         client.world.report.count('clients that never initialize');
         return;
     }

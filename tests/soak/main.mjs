@@ -48,6 +48,7 @@ class World {
         this.privacy = new Privacy(this.report, this);
         this.known = [];
         this.clients = 0;
+        this.seconds = 0;
         this.calm = true;
         this.closing = false;
     }
@@ -133,9 +134,12 @@ class World {
     }
 }
 
+/** Once a second: who waits for answers for too long, and a line of progress now and then. */
 async function observe(world) {
-    const { result } = await world.observer.request('pool/status').answered;
-    if (result) world.report.progress(result);
+    const { result } = await world.observer?.request('pool/status').answered ?? {};
+    if (!result) return;
+    world.answers.second(result.clients);
+    if (++world.seconds % 5 === 0) world.report.progress(result);
 }
 
 async function run(world) {
@@ -154,8 +158,7 @@ async function run(world) {
 
 console.error(`soak: ${seconds} s, seed ${seed} (repeat: make soak SECONDS=${seconds} SEED=${seed})`);
 const world = new World();
-const ticks = setInterval(() => world.answers.second(), 1000);
-const progress = setInterval(() => observe(world), 5000);
+const ticks = setInterval(() => observe(world), 1000);
 process.on('uncaughtException', (error) => world.report.fail('run', error.stack));
 for (const signal of ['SIGINT', 'SIGTERM']) {
     process.on(signal, () => {
@@ -169,7 +172,6 @@ try {
     world.report.fail('run', error.stack);
 }
 clearInterval(ticks);
-clearInterval(progress);
 const well = world.report.end(seconds);
 world.daemon.remove();
 await world.host.stop();

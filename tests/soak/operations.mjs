@@ -74,7 +74,7 @@ export async function operate(world, round) {
     let deck = [];
     while (!world.closing) {
         if (!deck.length) deck = [...OPERATIONS];
-        await world.sleep(rng.between(150, 1000));
+        await world.sleep(rng.between(200, 1300));
         const [operation] = deck.splice(rng.below(deck.length), 1);
         if (!world.closing) operation(world, rng);
     }
