@@ -71,6 +71,23 @@ test('what is said in a thread that has closed is not for who archived it', asyn
     assert.equal(b.has('item/agentMessage/delta'), false);
 });
 
+test('nor is it for who is about to open the thread again', async (t) => {
+    const [daemon, worker] = await startPool(t, 1);
+    const a = await converse(daemon, 'a');
+    await a.client.close();
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    worker.hold('thread/resume');
+    const resumed = b.resumeThread(a.threadId);
+    const request = await worker.expect('thread/resume');
+    const delta = (text) => worker.notify('item/agentMessage/delta', { threadId: a.threadId, turnId: 't', itemId: 'i', delta: text });
+    delta('late');
+    worker.default(request);
+    await resumed;
+    delta('in time');
+    await b.next('item/agentMessage/delta');
+    assert.deepEqual(b.notifications.filter((n) => n.method.startsWith('item/')).map((n) => n.params.delta), ['in time']);
+});
+
 test('the new name of a closed thread is for who gave it, and where that one has left, for nobody', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: { drainTimeoutMs: 0 } });
     const holder = await runTurn(daemon, 'holder');
