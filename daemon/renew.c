@@ -133,6 +133,9 @@ void renew_next(struct server *s)
         struct worker *w = s->workers[i];
         if (!renew_why(w) || w->state != WORKER_IDLE || w->exited || renew_if_due(w))
             continue;
+        /* Two that are both to be replaced would pass their threads to and fro meanwhile. */
+        if (crew_has(w) && another_is_away(w))
+            continue;
         struct thread *t = move_involves(w) ? NULL : first_to_leave(w);
         if (t && pool_relocate(t))
             break;

@@ -56,7 +56,7 @@ test('never more than one worker is away', async (t) => {
     for (let i = 0; i < 4; i++) await talk(daemon, {}, `client ${i}`);
     change(daemon);
     await untilAllNew(daemon, 3);
-    await daemon.untilStatus((status) => status.pool.ready === 3, 'the last one is ready');
+    await daemon.untilLog(/(starting -> idle[^]*){6}/);
     const starts = [...daemon.log.matchAll(/worker (\d+): (idle -> stopping|starting -> idle)/g)].slice(3);
     let away = 0;
     for (const [, , what] of starts) {
@@ -64,6 +64,8 @@ test('never more than one worker is away', async (t) => {
         assert.ok(away <= 1, starts.map((each) => each[0]).join(', '));
     }
     assert.equal(starts.length, 6);
+    const { counters } = await daemon.status();
+    assert.ok(counters.moves <= 12, `four threads, ${counters.moves} moves: none goes to and fro while a worker starts`);
 });
 
 test('a turn that runs is waited for, and who waits meanwhile is served', async (t) => {
