@@ -39,7 +39,7 @@ if (!(seconds > 0) || !Number.isInteger(seed)) {
 
 class World {
     constructor() {
-        const directory = resolve(process.env.CODEX_POOL_BUILD ?? 'build', `soak-${seed}`);
+        const directory = resolve(build, `soak-${seed}`);
         this.seed = seed;
         this.report = new Report({ seed, directory });
         this.answers = new Answers(this.report);
@@ -122,7 +122,6 @@ class World {
     /** What has been freed stays resident under the sanitizer, so there it says nothing. */
     checkMemory() {
         const now = rss(this.daemon);
-        const sanitized = readFileSync(poold).includes('__asan_init');
         console.error(`RSS ${this.warm} MB after the first round, ${now} MB at the end`);
         if (!sanitized && now > this.warm + 12)
             this.report.fail('wholeness', `the daemon has grown from ${this.warm} MB to ${now} MB`);
@@ -156,7 +155,10 @@ async function run(world) {
     world.checkDone();
 }
 
-console.error(`soak: ${seconds} s, seed ${seed} (repeat: make soak SECONDS=${seconds} SEED=${seed})`);
+const build = process.env.CODEX_POOL_BUILD ?? 'build';
+const sanitized = readFileSync(poold).includes('__asan_init');
+const repeat = `make soak${build === 'build' ? '' : ` BUILD=${build}`}${sanitized ? ' SANITIZE=1' : ''} SECONDS=${seconds} SEED=${seed}`;
+console.error(`soak: ${seconds} s, seed ${seed} (repeat: ${repeat})`);
 const world = new World();
 const ticks = setInterval(() => observe(world), 1000);
 process.on('uncaughtException', (error) => world.report.fail('run', error.stack));
@@ -172,7 +174,7 @@ try {
     world.report.fail('run', error.stack);
 }
 clearInterval(ticks);
-const well = world.report.end(seconds);
+const well = world.report.end(repeat);
 world.daemon.remove();
 await world.host.stop();
 process.exit(well ? 0 : 1);

@@ -83,9 +83,8 @@ export class Report {
             .map(([what, n]) => `  ${what.padEnd(width)} ${String(n).padStart(9)}`).join('\n');
     }
 
-    /** Prints the end; true where all is well. */
-    end(duration) {
-        const repeat = `make soak SECONDS=${duration} SEED=${this.seed}`;
+    /** Prints the end, and the command that repeats it; true where all is well. */
+    end(repeat) {
         console.log(this.table());
         if (!this.failures.length) {
             console.log(`PASS  seed ${this.seed} (${repeat})`);
