@@ -241,7 +241,7 @@ for dir in build build/asan; do
     clean_part "real Codex, $dir" tap limited env CODEX_POOL_BUILD="$dir" \
         node --test --test-concurrency="$jobs" --test-reporter=tap tests/real/*.test.mjs
 done
-# A seed of its own each time, printed. Once more, or longer: make soak BUILD=build/asan SECONDS=3600 SEED=n.
+# A seed of its own each time, printed. Once more, or longer: make soak BUILD=build/asan SANITIZE=1 SECONDS=n SEED=s.
 seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 clean_part "soak, build/asan, seed $seed" command limited env CODEX_POOL_BUILD=build/asan \
     node tests/soak/main.mjs 20 "$seed"
