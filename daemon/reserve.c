@@ -2,12 +2,32 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <malloc.h>
 
-/* Far more than any of the loop's arrays. */
-#define RESERVE_BYTES ((size_t)1024 * 1024)
+/* More than any of the loop's arrays with a few thousand descriptors, and as many as may have to
+ * grow before there is memory again. */
+#define BLOCK_BYTES ((size_t)128 * 1024)
+#define BLOCKS 16
 
-/* libev's allocator takes no argument to find it by. */
-static void *reserve;
+/* libev's allocator takes no argument to find them by. */
+static void *blocks[BLOCKS];
+
+/* A kept block in place of one that could not grow; NULL where none is left or large enough. */
+static void *take_block(void *old, size_t n)
+{
+    size_t i = 0;
+    while (i < BLOCKS && !blocks[i])
+        i++;
+    if (i == BLOCKS || n > BLOCK_BYTES)
+        return NULL;
+    void *p = blocks[i];
+    size_t had = malloc_usable_size(old);
+    blocks[i] = NULL;
+    if (old)
+        memcpy(p, old, had < n ? had : n);
+    free(old);
+    return p;
+}
 
 static void *allocate(void *old, long n)
 {
@@ -16,28 +36,27 @@ static void *allocate(void *old, long n)
         return NULL;
     }
     void *p = realloc(old, (size_t)n);
-    if (!p && reserve) {
-        reserve_deinit();
-        p = realloc(old, (size_t)n);
-    }
-    return p;
+    return p ? p : take_block(old, (size_t)n);
 }
 
 int reserve_init(void)
 {
     reserve_refill();
     ev_set_allocator(allocate);
-    return reserve ? 0 : -ENOMEM;
+    return blocks[BLOCKS - 1] ? 0 : -ENOMEM;
 }
 
 void reserve_deinit(void)
 {
-    free(reserve);
-    reserve = NULL;
+    for (size_t i = 0; i < BLOCKS; i++) {
+        free(blocks[i]);
+        blocks[i] = NULL;
+    }
 }
 
 void reserve_refill(void)
 {
-    if (!reserve)
-        reserve = malloc(RESERVE_BYTES);
+    for (size_t i = 0; i < BLOCKS; i++)
+        if (!blocks[i] && !(blocks[i] = malloc(BLOCK_BYTES)))
+            return;
 }
