@@ -171,6 +171,7 @@ static void grant_from_queue(struct worker *w, struct request *r)
 static bool bring(struct worker *w, struct request *r)
 {
     struct thread *t = thread_of(r);
+    assert(t);
     if (mobile_is_cold(r, t)) {
         r->moved_from = t->owner;
         r->moved_at = now_ms();
