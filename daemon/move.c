@@ -498,21 +498,10 @@ bool move_begin(struct thread *t, struct worker *to)
     return true;
 }
 
-bool move_hides(const struct thread *t, const struct envelope *e)
+bool move_under_way(const struct thread *t, bool *closing)
 {
-    static const char *const echoes[] = {"thread/tokenUsage/updated", "thread/goal/updated",
-                                         "thread/goal/cleared"};
-    static const char *const unmoved[] = {"thread/status/changed", "thread/closed",
-                                          "thread/started", "thread/settings/updated", "warning"};
-    bool under_way = t->move && t->move->phase != MOVE_CHECKING;
-    for (size_t i = 0; i < ARRAY_LEN(echoes) && (under_way || t->echoes); i++)
-        if (slice_is(e->method, echoes[i]))
-            return true;
-    for (size_t i = 0; i < ARRAY_LEN(unmoved) && under_way; i++)
-        if (slice_is(e->method, unmoved[i]))
-            return true;
-    /* Of a turn that begins when nobody listens any more, Codex tells nothing but the status. */
-    return under_way && t->move->phase == MOVE_CLOSING && slice_starts(e->method, "turn/");
+    *closing = t->move && t->move->phase == MOVE_CLOSING;
+    return t->move && t->move->phase != MOVE_CHECKING;
 }
 
 /* Something has begun a turn after all. It runs to its end, and nothing is brought elsewhere. */

@@ -18,9 +18,8 @@ bool move_begin(struct thread *t, struct worker *to) CP_MUSTCHECK;
 /* The thread, which `from` had, is with its owner now; it was on its way since `since_ms`. */
 void move_count(const struct thread *t, const struct worker *from, uint64_t since_ms);
 
-/* What was said by a worker about a thread that moves or has just moved. True: it is nothing that
- * an unmoved thread's client would have heard. */
-bool move_hides(const struct thread *t, const struct envelope *e);
+/* It is unloaded or loaded for its move just now; *closing: its owner has yet to let go of it. */
+bool move_under_way(const struct thread *t, bool *closing);
 
 /* The owner of a moving thread has said something about it. False: it means what it means for any
  * thread. The thread may be gone on return of true. */

@@ -4,6 +4,7 @@
 #include "daemon/asks.h"
 #include "daemon/lockholder.h"
 #include "daemon/move.h"
+#include "daemon/move_hide.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
 #include "daemon/progress.h"

@@ -74,7 +74,7 @@ for (const [moves, clients] of [['never', 1], ['auto', 4]]) {
         const { conversations } = SMALL;
         const options = { codex: 'scripted', moves, clients, conversations, logLevel: 'debug' };
         const { daemon, driver } = await openPool(t, options);
-        assert.ok(Number.isFinite(await measureOverhead(driver, conversations)));
+        assert.ok(await measureOverhead(driver, conversations) > -2, 'a timer may be a millisecond early');
         const record = await driver.play(makePlan(SMALL));
         const { counters } = await daemon.status();
         const served = daemon.fake.workers.flatMap((worker) => worker.received('turn/start')).length;
