@@ -25,6 +25,8 @@ int cmd_app_server(const struct cmd *cmd, const char *socket, int argc, char **a
 int cmd_call(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_ping(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_run(const struct cmd *cmd, const char *socket, int argc, char **argv);
+/* Every command that is one steering method of the daemon's. */
+int cmd_steer(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_status(const struct cmd *cmd, const char *socket, int argc, char **argv);
 
 extern const char cmd_app_server_help[];
@@ -32,6 +34,16 @@ extern const char cmd_call_help[];
 extern const char cmd_ping_help[];
 extern const char cmd_run_help[];
 extern const char cmd_status_help[];
+extern const char cmd_resize_help[];
+extern const char cmd_recycle_help[];
+extern const char cmd_pause_help[];
+extern const char cmd_resume_help[];
+extern const char cmd_drain_help[];
+extern const char cmd_cancel_help[];
+extern const char cmd_interrupt_help[];
+extern const char cmd_kick_help[];
+extern const char cmd_reload_help[];
+extern const char cmd_log_level_help[];
 
 /* Usage line and help to stdout; CMD_DONE. */
 int cmd_print_help(const struct cmd *cmd);

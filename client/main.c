@@ -17,6 +17,16 @@ static const struct cmd commands[] = {
     {"status", "[--socket PATH] status [--json] [--watch]", cmd_status_help, cmd_status},
     {"ping", "[--socket PATH] ping", cmd_ping_help, cmd_ping},
     {"call", "[--socket PATH] call METHOD [PARAMS-JSON]", cmd_call_help, cmd_call},
+    {"resize", "[--socket PATH] resize [--json] N", cmd_resize_help, cmd_steer},
+    {"recycle", "[--socket PATH] recycle [--json] [WORKER|all]", cmd_recycle_help, cmd_steer},
+    {"pause", "[--socket PATH] pause [--json]", cmd_pause_help, cmd_steer},
+    {"resume", "[--socket PATH] resume [--json]", cmd_resume_help, cmd_steer},
+    {"drain", "[--socket PATH] drain [--json]", cmd_drain_help, cmd_steer},
+    {"cancel", "[--socket PATH] cancel [--json] CLIENT ID", cmd_cancel_help, cmd_steer},
+    {"interrupt", "[--socket PATH] interrupt [--json] THREAD", cmd_interrupt_help, cmd_steer},
+    {"kick", "[--socket PATH] kick [--json] CLIENT", cmd_kick_help, cmd_steer},
+    {"reload", "[--socket PATH] reload [--json]", cmd_reload_help, cmd_steer},
+    {"log-level", "[--socket PATH] log-level [--json] LEVEL", cmd_log_level_help, cmd_steer},
 };
 
 static const char usage[] = "usage: codex-pool [--socket PATH] COMMAND [ARGUMENT]...\n";
@@ -31,10 +41,12 @@ static const char help[] =
     "  ping           is the daemon there\n"
     "  call METHOD    send any request and print its result\n"
     "\n"
+    "for administrators: pause, resume, drain, resize N, recycle [WORKER|all],\n"
+    "  interrupt THREAD, cancel CLIENT ID, kick CLIENT, reload, log-level LEVEL\n"
+    "\n"
     "  --socket PATH  the daemon's socket; else $CODEX_POOL_SOCKET, else \"socket\" in\n"
-    "                 the configuration file, else\n"
-    "                 $XDG_RUNTIME_DIR/codex-pool/codex-pool.sock,\n"
-    "                 else /run/codex-pool/codex-pool.sock\n"
+    "                 the settings, else codex-pool/codex-pool.sock in\n"
+    "                 $XDG_RUNTIME_DIR or in /run\n"
     "  --version      print the version\n"
     "  --help         print this; COMMAND --help tells more of a command\n"
     "\n"
@@ -55,7 +67,10 @@ static int usage_error(const char *what, const char *which)
 {
     fprintf(stderr, "codex-pool: %s%s%s%s\n%s", what, which ? " '" : "", which ? which : "",
             which ? "'" : "", usage);
-    fputs("commands: run, app-server, status, ping, call; --help tells more\n", stderr);
+    fputs("commands:", stderr);
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        fprintf(stderr, "%s %s", i ? "," : "", commands[i].name);
+    fputs("; --help tells more\n", stderr);
     return CMD_USAGE;
 }
 

@@ -297,8 +297,16 @@ static int take_answer(struct session *s, struct slice line, struct slice *resul
     return CMD_DONE;
 }
 
-int session_call(struct session *s, const char *method, struct slice params, int64_t deadline_ms,
-                 struct slice *result)
+static int no_answer(const struct session *s)
+{
+    fprintf(stderr, "codex-pool: the daemon at %s does not answer; its log may tell why\n",
+            s->path);
+    return CMD_NO_DAEMON;
+}
+
+/* `notice` as for session_call_patiently. */
+static int call(struct session *s, const char *method, struct slice params, int64_t deadline_ms,
+                const char *notice, struct slice *result)
 {
     struct session_wait w = {.input = -1, .deadline_ms = deadline_ms};
     _cleanup_free_ char *raw = slice_dup(params);
@@ -317,13 +325,28 @@ int session_call(struct session *s, const char *method, struct slice params, int
         case SESSION_SIGNAL:
             return CMD_INTERRUPTED;
         case SESSION_TIMEOUT:
-            fprintf(stderr, "codex-pool: the daemon at %s does not answer; its log may tell why\n",
-                    s->path);
-            return CMD_NO_DAEMON;
+            if (!notice)
+                return no_answer(s);
+            fputs(notice, stderr);
+            w.deadline_ms = 0;
+            break;
         default:
             return session_lost(s);
         }
     }
+}
+
+int session_call(struct session *s, const char *method, struct slice params, int64_t deadline_ms,
+                 struct slice *result)
+{
+    return call(s, method, params, deadline_ms, NULL, result);
+}
+
+int session_call_patiently(struct session *s, const char *method, struct slice params,
+                           int64_t quiet_ms, const char *notice, struct slice *result)
+{
+    int64_t deadline = notice ? session_now() + quiet_ms : 0;
+    return call(s, method, params, deadline, notice, result);
 }
 
 cJSON *session_initialize_params(void)

@@ -65,6 +65,11 @@ bool session_drain(struct session *s, struct output *out);
 int session_call(struct session *s, const char *method, struct slice params, int64_t deadline_ms,
                  struct slice *result) CP_MUSTCHECK;
 
+/* The same without a deadline; where the answer takes longer than so long, `notice` is printed on
+ * stderr, once (NULL: nothing is). */
+int session_call_patiently(struct session *s, const char *method, struct slice params,
+                           int64_t quiet_ms, const char *notice, struct slice *result) CP_MUSTCHECK;
+
 /* The parameters of `initialize`; NULL when out of memory. */
 cJSON *session_initialize_params(void);
 

@@ -5,6 +5,7 @@
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
 #include "daemon/request.h"
+#include "daemon/steer.h"
 #include "proto/json.h"
 
 #include <stdio.h>
@@ -82,6 +83,7 @@ void abort_client(struct client *c)
         if (n < ARRAY_LEN(held))
             held[n++] = list_entry(it, struct worker, lease.in_client);
     asks_forget_client(c);
+    steer_forget(c);
     for (size_t i = 0; i < n; i++) {
         const char *why = left_behind(held[i], c);
         if (why)

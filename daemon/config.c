@@ -46,8 +46,8 @@ static const struct {
     {                                                                                              \
         key, offsetof(struct config, member), min, max, otherwise                                  \
     }
-    NUMBER("poolSize", pool_size, 1, 256, 2),
-    NUMBER("minWorkers", min_workers, 0, 256, 1),
+    NUMBER("poolSize", pool_size, 1, CONFIG_POOL_SIZE_MAX, 2),
+    NUMBER("minWorkers", min_workers, 0, CONFIG_POOL_SIZE_MAX, 1),
     NUMBER("idleTimeoutMs", idle_timeout_ms, 0, MS_MAX, 300000),
     NUMBER("acquireTimeoutMs", acquire_timeout_ms, 0, MS_MAX, 0),
     NUMBER("maxQueue", max_queue, 0, 1000000, 1024),

@@ -11,6 +11,8 @@
 typedef char **strings;
 void strings_free(strings list);
 
+#define CONFIG_POOL_SIZE_MAX 256
+
 /* When a thread may move to another worker than its owner. */
 enum moves {
     MOVES_AUTO,   /* for whatever waits for the owner */

@@ -1,5 +1,6 @@
 #include "daemon/control.h"
 
+#include "daemon/admin.h"
 #include "daemon/crew.h"
 #include "daemon/pool.h"
 #include "daemon/status.h"
@@ -78,10 +79,23 @@ static void on_release(struct client *c, struct slice line, const struct envelop
 
 static void on_cancel(struct client *c, struct slice line, const struct envelope *e)
 {
-    struct slice id = json_get(e->params, "id");
+    struct slice id = json_get(e->params, "id"), whose = json_get(e->params, "client");
+    const struct client *of = c;
     struct request *found = NULL;
     (void)line;
-    list_for_each (it, &c->requests) {
+    if (whose.n && !slice_is(whose, "null")) {
+        of = admin_find_client(c->server, whose);
+        if (of != c && !c->admin) {
+            refuse(c, e, RPC_FORBIDDEN, "Requests of other clients: only users in adminUids may.");
+            return;
+        }
+        if (!of) {
+            refuse(c, e, RPC_INVALID_PARAMS,
+                   "client must be the number of a client that is connected.");
+            return;
+        }
+    }
+    list_for_each (it, &of->requests) {
         struct request *r = list_entry(it, struct request, in_client);
         /* Also one that waits for what is in the queue itself. */
         bool waits = r->state == REQUEST_QUEUED || r->state == REQUEST_BLOCKED;
@@ -129,29 +143,49 @@ static void on_subscribe(struct client *c, struct slice line, const struct envel
 static const struct {
     const char *name;
     void (*handle)(struct client *c, struct slice line, const struct envelope *e);
+    bool admin;
 } own_methods[] = {
-    {"pool/ping", on_ping},       {"pool/status", on_status}, {"pool/acquire", on_acquire},
-    {"pool/release", on_release}, {"pool/cancel", on_cancel}, {"pool/subscribe", on_subscribe},
+    {"pool/ping", on_ping, false},
+    {"pool/status", on_status, false},
+    {"pool/acquire", on_acquire, false},
+    {"pool/release", on_release, false},
+    {"pool/cancel", on_cancel, false},
+    {"pool/subscribe", on_subscribe, false},
+    {"pool/resize", admin_resize, true},
+    {"pool/recycle", admin_recycle, true},
+    {"pool/pause", admin_pause, true},
+    {"pool/resume", admin_resume, true},
+    {"pool/drain", admin_drain, true},
+    {"pool/interrupt", admin_interrupt, true},
+    {"pool/kick", admin_kick, true},
+    {"pool/reload", admin_reload, true},
+    {"pool/logLevel", admin_log_level, true},
 };
+
+static void refuse_method(struct client *c, const struct envelope *e, int code, const char *format)
+{
+    char message[256];
+    int shown = (int)(e->method.n < 128 ? e->method.n : 128);
+    (void)snprintf(message, sizeof(message), format, shown, e->method.p);
+    refuse(c, e, code, message);
+}
 
 void control_request(struct client *c, struct slice line, const struct envelope *e)
 {
-    char message[192];
-    int shown = (int)(e->method.n < 128 ? e->method.n : 128);
-    if (config_denies(c->server->config, e->method)) {
-        (void)snprintf(message, sizeof(message), "%.*s is refused here: it is in denyMethods.",
-                       shown, e->method.p);
-        refuse(c, e, RPC_FORBIDDEN, message);
-        return;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(own_methods); i++) {
-        if (slice_is(e->method, own_methods[i].name)) {
-            own_methods[i].handle(c, line, e);
-            return;
-        }
-    }
-    (void)snprintf(message, sizeof(message), "Unknown method: %.*s", shown, e->method.p);
-    refuse(c, e, RPC_METHOD_NOT_FOUND, message);
+    const struct server *s = c->server;
+    size_t i = 0;
+    while (i < ARRAY_LEN(own_methods) && !slice_is(e->method, own_methods[i].name))
+        i++;
+    if (config_denies(s->config, e->method))
+        refuse_method(c, e, RPC_FORBIDDEN, "%.*s is refused here: it is in denyMethods.");
+    else if (i == ARRAY_LEN(own_methods))
+        refuse_method(c, e, RPC_METHOD_NOT_FOUND, "Unknown method: %.*s");
+    else if (own_methods[i].admin && !c->admin)
+        refuse_method(c, e, RPC_FORBIDDEN, "%.*s steers the pool: only users in adminUids may.");
+    else if (own_methods[i].admin && s->phase != SERVER_RUNNING)
+        refuse(c, e, RPC_SHUTDOWN, "Worker pool has been shut down.");
+    else
+        own_methods[i].handle(c, line, e);
 }
 
 /* Codex takes names that are valid values of an HTTP header. */

@@ -123,6 +123,13 @@ int crew_resize(struct server *s, size_t before)
     return 0;
 }
 
+void crew_retry(struct worker *w)
+{
+    w->wanted = true;
+    ev_timer_stop(w->server->loop, &w->timer);
+    crew_start_workers(w->server);
+}
+
 void crew_worker_ready(struct worker *w)
 {
     struct server *s = w->server;
@@ -172,6 +179,8 @@ uint64_t crew_idle_limit_ms(const struct worker *w)
 {
     const struct config *c = w->server->config;
     uint64_t limit = (uint64_t)c->idle_timeout_ms;
+    if (w->held_until)
+        return w->held_until > now_ms() ? w->held_until - now_ms() : 1;
     uint64_t age = now_ms() - w->started_at, max_age = (uint64_t)c->max_worker_age_ms;
     if (max_age && age < max_age && (!limit || max_age - age < limit))
         limit = max_age - age;
@@ -187,6 +196,10 @@ void crew_worker_unused(struct worker *w)
     }
     if (renew_if_due(w))
         return;
+    if (w->held_until) {
+        pool_free_worker(w);
+        return;
+    }
     bool unused = !ownership_subscribed(w) && !move_involves(w);
     bool timed_out = s->config->idle_timeout_ms &&
                      now_ms() - w->idle_since + 1 >= (uint64_t)s->config->idle_timeout_ms;

@@ -14,6 +14,9 @@ void crew_prewarm(struct server *s);
 /* Brings their number to the configuration's poolSize, which was `before`. 0 or -ENOMEM. */
 int crew_resize(struct server *s, size_t before) CP_MUSTCHECK;
 
+/* One that is down and waits for its next try is tried now. */
+void crew_retry(struct worker *w);
+
 /* What a worker tells of itself. */
 void crew_worker_ready(struct worker *w);
 void crew_worker_unused(struct worker *w); /* idle for crew_idle_limit_ms */

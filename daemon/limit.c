@@ -26,13 +26,11 @@ static uint64_t left_ms(const struct worker *w, const struct thread *t)
     return left;
 }
 
-static void interrupt(struct worker *w, struct thread *t)
+static void interrupt(struct worker *w, struct thread *t, const char *why)
 {
     cJSON *params = rpc_object();
-    log_warn(&w->server->log,
-             "worker %u: thread %s: its turn is past maxTurnMs or "
-             "turnStallTimeoutMs: interrupted",
-             w->id, t->id);
+    log_warn(&w->server->log, "worker %u: thread %s: its turn is interrupted: %s", w->id, t->id,
+             why);
     t->turn_interrupted = now_ms();
     cJSON_AddStringToObject(params, "threadId", t->id);
     cJSON_AddStringToObject(params, "turnId", "");
@@ -55,7 +53,7 @@ static void check(struct worker *w)
         if (!t->running)
             continue;
         if (!t->turn_interrupted && left_ms(w, t) == 0)
-            interrupt(w, t);
+            interrupt(w, t, "it is past maxTurnMs or turnStallTimeoutMs");
         uint64_t left = t->turn_interrupted ? grace_ms(w, t) : left_ms(w, t);
         next = left < next ? left : next;
     }
@@ -87,8 +85,7 @@ static void on_limit(struct ev_loop *loop, ev_timer *timer, int revents)
         check(w);
         return;
     }
-    (void)snprintf(reason, sizeof(reason),
-                   "its turn did not end within %lld ms of the interrupt by a limit",
+    (void)snprintf(reason, sizeof(reason), "its turn did not end within %lld ms of its interrupt",
                    (long long)w->server->config->interrupt_timeout_ms);
     worker_stop(w, true, reason);
 }
@@ -106,4 +103,11 @@ void limit_update(struct worker *w)
     /* A timer that runs looks at everything when it fires. */
     if (!ev_is_active(&w->limit))
         check(w);
+}
+
+void limit_interrupt(struct thread *t, const char *why)
+{
+    if (!t->turn_interrupted)
+        interrupt(t->owner, t, why);
+    check(t->owner);
 }

@@ -43,6 +43,20 @@ static bool may_wait(const struct client *c)
     return n < limit;
 }
 
+/* An administrator holds the queue. */
+static bool held_back(const struct server *s)
+{
+    return s->admission == ADMISSION_PAUSED;
+}
+
+/* It came too late to be served. */
+static bool turned_away(const struct request *r)
+{
+    const struct server *s = r->server;
+    return s->phase != SERVER_RUNNING ||
+           (s->admission == ADMISSION_DRAINING && r->arrived_at >= s->admission_since);
+}
+
 static struct thread *thread_of(const struct request *r)
 {
     return r->thread_id ? threads_find(&r->server->threads, slice_str(r->thread_id)) : NULL;
@@ -55,7 +69,7 @@ static bool waiter_may_lease(const struct waiter *w, void *arg)
     const struct request *r = request_of(w);
     const struct thread *t = thread_of(r);
     (void)arg;
-    return !r->client->doomed && !(t && t->move) && may_lease(r->client);
+    return !r->client->doomed && !(t && t->move) && !held_back(r->server) && may_lease(r->client);
 }
 
 /* The same for a worker (arg) that poolSize has no room for: nothing but what is for its threads.
@@ -191,12 +205,29 @@ static struct request *first_to_bring(const struct worker *w, const struct reque
     return mobile_next(w, next ? next->waiter.seq : UINT64_MAX, waiter_may_lease, NULL);
 }
 
+/* A free worker is of more use to what is being replaced than to who waits: it is held itself, or
+ * takes the next thread of one that is. */
+static bool make_room(struct worker *w, bool wanted)
+{
+    struct thread *t;
+    if (!wanted)
+        renew_unhold(w);
+    bool held = wanted && renew_hold(w);
+    if (!held && !(wanted && crew_has(w) && (t = renew_leaver(w->server))))
+        return false;
+    if (held || w->state != WORKER_IDLE)
+        worker_set_state(w, WORKER_IDLE); /* its timer ends the hold */
+    return held || pool_relocate(t);
+}
+
 void pool_free_worker(struct worker *w)
 {
     if (w->exited || renew_if_due(w))
         return;
     struct request *next = next_for(w), *moving = first_to_bring(w, next);
     bool silent = (next || moving) && crew_is_silent(w);
+    if (!silent && make_room(w, next || moving))
+        return;
     for (; moving && !silent; moving = first_to_bring(w, next))
         if (bring(w, moving))
             return;
@@ -228,9 +259,12 @@ static struct request *holders_next(const struct worker *w)
 
 bool pool_somebody_waits(const struct worker *w)
 {
+    const struct server *s = w->server;
     /* So does a shutdown, and one whose thread would move here. */
-    return w->server->phase == SERVER_DRAINING || !lane_empty(&w->lane) ||
-           !lane_empty(&w->server->queue.any) || first_to_bring(w, NULL);
+    if (s->phase == SERVER_DRAINING || s->admission == ADMISSION_DRAINING)
+        return true;
+    return !held_back(s) &&
+           (!lane_empty(&w->lane) || !lane_empty(&s->queue.any) || first_to_bring(w, NULL));
 }
 
 /* What was promised and has not come is waited for no longer. */
@@ -318,8 +352,8 @@ static struct worker *best_idle(struct server *s, fits *fit, const struct worker
     size_t least = SIZE_MAX;
     for (size_t i = 0; i < s->n_workers; i++) {
         struct worker *w = s->workers[i];
-        if (w->state != WORKER_IDLE || w->exited || !crew_has(w) || crew_is_silent(w) ||
-            (fit && !fit(w, owner)))
+        if (w->state != WORKER_IDLE || w->held_until || w->exited || !crew_has(w) ||
+            crew_is_silent(w) || (fit && !fit(w, owner)))
             continue;
         size_t n = unfitness(w);
         if (n < least) {
@@ -402,7 +436,8 @@ static bool bring_at_once(struct request *r)
 {
     struct thread *t = thread_of(r);
     struct worker *w = t ? best_idle(r->server, mobile_fits, t->owner) : NULL;
-    if (!w || !may_lease(r->client) || mobile_decide(r, t, w, 0) != POLICY_MOVE)
+    if (!w || held_back(r->server) || !may_lease(r->client) ||
+        mobile_decide(r, t, w, 0) != POLICY_MOVE)
         return false;
     if (mobile_is_cold(r, t))
         return false; /* by pool_offer, when it is in the queue */
@@ -417,7 +452,7 @@ void pool_request(struct request *r, struct worker *want)
 {
     struct server *s = r->server;
     struct worker *w = want;
-    if (s->phase != SERVER_RUNNING) {
+    if (turned_away(r)) {
         request_fail(r, RPC_SHUTDOWN, "Worker pool has been shut down.");
         return;
     }
@@ -433,7 +468,8 @@ void pool_request(struct request *r, struct worker *want)
     }
     if (!want)
         w = best_idle(s, NULL, NULL);
-    if (w && w->state == WORKER_IDLE && !w->exited && !crew_is_silent(w) && may_lease(r->client)) {
+    if (w && w->state == WORKER_IDLE && !w->held_until && !w->exited && !crew_is_silent(w) &&
+        !held_back(s) && may_lease(r->client)) {
         pool_lease_to(w, r->client);
         grant(w, r);
     } else if (!want && !r->acquire && (w = held_quiet(r->client, true))) {

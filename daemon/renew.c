@@ -12,6 +12,11 @@
 /* A changed binary need not be noticed sooner. */
 #define LOOK_MS 10000
 
+/* How long one is held: this share of the time since it was held last, within these bounds. */
+#define HOLD_SHARE 10
+#define HOLD_MIN_MS 1000
+#define HOLD_MAX_MS 10000
+
 /* Past one of the limits. */
 static const char *worn_out(const struct worker *w)
 {
@@ -34,8 +39,8 @@ static bool another_is_away(const struct worker *w)
     const struct server *s = w->server;
     for (size_t i = 0; i < s->n_workers; i++) {
         const struct worker *other = s->workers[i];
-        if (other != w && crew_has(other) && !worker_ready(other) &&
-            (other->state != WORKER_DOWN || other->wanted))
+        bool away = !worker_ready(other) && (other->state != WORKER_DOWN || other->wanted);
+        if (other != w && crew_has(other) && (away || other->held_until))
             return true;
     }
     return false;
@@ -120,6 +125,58 @@ static struct thread *first_to_leave(const struct worker *w)
             found = t;
     }
     return found;
+}
+
+static bool another_could_have_them(const struct worker *w)
+{
+    const struct server *s = w->server;
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (s->workers[i] != w && worker_ready(s->workers[i]) && crew_has(s->workers[i]))
+            return true;
+    return false;
+}
+
+/* As renew_hold, of one that is not held yet. */
+static bool begin_hold(struct worker *w)
+{
+    uint64_t now = now_ms(), share = w->held_last ? (now - w->held_last) / HOLD_SHARE : 0;
+    if (!renew_why(w) || (crew_has(w) && another_is_away(w)) || !another_could_have_them(w) ||
+        !first_to_leave(w))
+        return false;
+    share = share < HOLD_MIN_MS ? HOLD_MIN_MS : share;
+    w->held_until = now + (share > HOLD_MAX_MS ? HOLD_MAX_MS : share);
+    w->server->renew = true;
+    log_debug(&w->server->log, "worker %u: held, so that its open threads can leave", w->id);
+    return true;
+}
+
+bool renew_hold(struct worker *w)
+{
+    if (!w->held_until) {
+        /* So long it must have been of use before it is held again. */
+        return now_ms() - w->held_last >= HOLD_MIN_MS * HOLD_SHARE && begin_hold(w);
+    }
+    if (now_ms() < w->held_until && (move_involves(w) || first_to_leave(w)))
+        return true;
+    renew_unhold(w);
+    return false;
+}
+
+void renew_unhold(struct worker *w)
+{
+    if (w->held_until)
+        w->held_last = now_ms();
+    w->held_until = 0;
+}
+
+struct thread *renew_leaver(const struct server *s)
+{
+    for (size_t i = 0; i < s->n_workers; i++) {
+        const struct worker *w = s->workers[i];
+        if (w->held_until && w->state == WORKER_IDLE && !move_involves(w))
+            return first_to_leave(w);
+    }
+    return NULL;
 }
 
 void renew_next(struct server *s)

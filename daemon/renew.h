@@ -19,6 +19,15 @@ void renew_look(struct server *s);
  * still in the way: then renew_next goes on with it. True if it did. */
 bool renew_if_due(struct worker *w);
 
+/* A worker that is to be replaced and is never idle would stay for ever: where somebody waits and
+ * its open threads could all leave, it is given to nobody for a moment, a tenth of its time at
+ * most, so that they can. True while that lasts. */
+bool renew_hold(struct worker *w);
+/* Nobody waits any more. */
+void renew_unhold(struct worker *w);
+/* The next thread to leave a worker that is held; NULL for none. */
+struct thread *renew_leaver(const struct server *s);
+
 /* Brings the next one's next thread elsewhere, where one is due. Called before the loop sleeps,
  * when `renew` of the server says that something there has changed. */
 void renew_next(struct server *s);

@@ -7,10 +7,12 @@
 #include "daemon/crew.h"
 #include "daemon/lease.h"
 #include "daemon/pool.h"
+#include "daemon/reload.h"
 #include "daemon/renew.h"
 #include "daemon/request.h"
 #include "daemon/reserve.h"
 #include "daemon/router.h"
+#include "daemon/steer.h"
 #include "daemon/worker.h"
 
 #include <assert.h>
@@ -92,6 +94,7 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
             if (s->n_clients < (size_t)s->config->max_clients && s->phase == SERVER_RUNNING)
                 listener_resume(s);
         }
+        steer_look_all(s);
         while ((worker = list_first(&s->dirty_workers, struct worker, in_dirty)))
             worker_flush(worker);
         while ((c = list_first(&s->dirty_clients, struct client, in_dirty)))
@@ -261,6 +264,7 @@ void server_stop(struct server *s)
     pool_reject_all(s, RPC_SHUTDOWN, "Worker pool has been shut down.");
     fail_all(&s->unready);
     fail_all(&s->retrying);
+    steer_shut_down(s);
     ev_timer_set(&s->drain_timer, (double)s->config->drain_timeout_ms / 1e3, 0.);
     ev_timer_start(s->loop, &s->drain_timer);
     pool_settle_all(s);
@@ -284,58 +288,6 @@ static void on_stop_signal(struct ev_loop *loop, ev_signal *w, int revents)
     server_stop(server_of(loop));
 }
 
-static void retire_all(struct server *s, const char *why)
-{
-    for (size_t i = 0; i < s->n_workers; i++)
-        renew_retire(s->workers[i], why);
-}
-
-static void reload(struct server *s)
-{
-    _cleanup_free_ char *error = NULL;
-    struct config *before = s->config;
-    struct config *config = config_load(&s->flags, &error);
-    if (!config) {
-        log_error(&s->log, "configuration not reloaded, nothing is changed: %s",
-                  error ? error : "out of memory");
-        return;
-    }
-    if (strcmp(config->socket, before->socket) != 0)
-        log_warn(&s->log, "socket: a change needs a restart");
-    bool codex_changed = !config_same_codex(before, config);
-    s->config = config;
-    log_set(&s->log, config->log_level, config->log_format);
-    if (s->n_clients < (size_t)config->max_clients)
-        listener_resume(s);
-    if (crew_resize(s, (size_t)before->pool_size) < 0)
-        log_error(&s->log, "out of memory for workers");
-    if (codex_changed)
-        retire_all(s, "the configuration of codex has changed");
-    else
-        renew_look(s);
-    config_free(before);
-    /* Who had all that a limit allowed may be allowed more, and a worker that was to go may stay.
-     */
-    s->offer = true;
-    crew_start_workers(s);
-    log_info(&s->log, "configuration reloaded");
-}
-
-static void on_hup(struct ev_loop *loop, ev_signal *w, int revents)
-{
-    struct server *s = server_of(loop);
-    struct timespec now;
-    (void)w;
-    (void)revents;
-    if (s->phase != SERVER_RUNNING)
-        return;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    notify_send(&s->notify, "RELOADING=1\nMONOTONIC_USEC=%lld",
-                (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
-    reload(s);
-    notify_send(&s->notify, "READY=1");
-}
-
 static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int revents)
 {
     (void)timer;
@@ -354,7 +306,7 @@ static void init_watchers(struct server *s)
     ev_idle_init(&s->stay_awake, on_idle);
     ev_signal_init(&s->on_term, on_stop_signal, SIGTERM);
     ev_signal_init(&s->on_int, on_stop_signal, SIGINT);
-    ev_signal_init(&s->on_hup, on_hup, SIGHUP);
+    reload_init(s);
     ev_signal_init(&s->on_child, on_child, SIGCHLD);
     ev_set_priority(&s->on_child, PRIORITY_HAPPENED);
     ev_signal_start(s->loop, &s->on_term);
@@ -378,6 +330,7 @@ static void init_lists(struct server *s)
     list_init(&s->dirty_workers);
     list_init(&s->unready);
     list_init(&s->retrying);
+    list_init(&s->steering);
     queue_init(&s->queue);
 }
 

@@ -37,12 +37,21 @@ enum server_phase {
     SERVER_STOPPING, /* workers are being stopped */
 };
 
+/* Who is let in, as administrators have it. */
+enum admission {
+    ADMISSION_OPEN,
+    ADMISSION_PAUSED,   /* nobody gets a worker; the queue holds */
+    ADMISSION_DRAINING, /* who waits is served, new stream requests are refused */
+};
+
 struct server {
     struct ev_loop *loop;
     struct config *config;
     struct config_flags flags; /* applied again at each reload */
     struct log log;
     enum server_phase phase;
+    enum admission admission;
+    uint64_t admission_since; /* ms */
     int exit_code;
     uint64_t started_at; /* ms */
 
@@ -64,6 +73,7 @@ struct server {
     struct queue queue;
     struct list unready;     /* requests that wait for any worker to be ready */
     struct list retrying;    /* requests that wait for their next try */
+    struct list steering;    /* what administrators wait for, see steer.h */
     char *initialize_result; /* of the first worker that answered; NULL before */
     char *start_failure;     /* why the last start failed; NULL after a success */
 

@@ -2,9 +2,11 @@
 
 #include "daemon/children.h"
 #include "daemon/client.h"
+#include "daemon/crew.h"
 #include "daemon/mobile.h"
 #include "daemon/renew.h"
 #include "daemon/request.h"
+#include "daemon/steer.h"
 #include "daemon/worker.h"
 #include "proto/json.h"
 
@@ -42,7 +44,7 @@ static cJSON *pool(const struct server *s)
     size_t n[WORKER_STOPPING + 1] = {0};
     cJSON *o = cJSON_CreateObject();
     for (size_t i = 0; i < s->n_workers; i++)
-        n[s->workers[i]->state]++;
+        n[s->workers[i]->state] += crew_has(s->workers[i]) || s->workers[i]->state != WORKER_DOWN;
     number(o, "size", (uint64_t)s->config->pool_size);
     number(o, "ready", n[WORKER_IDLE] + n[WORKER_BUSY] + n[WORKER_ABORTING]);
     number(o, "busy", n[WORKER_BUSY] + n[WORKER_ABORTING]);
@@ -250,20 +252,27 @@ static cJSON *waiters(struct server *s)
     return list;
 }
 
+static const char *const admissions[] = {
+    [ADMISSION_OPEN] = "open", [ADMISSION_PAUSED] = "paused", [ADMISSION_DRAINING] = "draining"};
+
 cJSON *status_build(struct server *s)
 {
     cJSON *o = rpc_object();
     text(o, "version", CP_VERSION);
     number(o, "pid", (uint64_t)getpid());
     number(o, "uptimeMs", now_ms() - s->started_at);
-    cJSON_AddBoolToObject(o, "accepting", s->phase == SERVER_RUNNING);
+    cJSON_AddBoolToObject(o, "accepting",
+                          s->phase == SERVER_RUNNING && s->admission != ADMISSION_DRAINING);
+    text(o, "admission", s->phase == SERVER_RUNNING ? admissions[s->admission] : "stopping");
+    rpc_add(o, "steering", steer_status(s));
     rpc_add(o, "codex", codex(s));
     rpc_add(o, "pool", pool(s));
     rpc_add(o, "queue", queue(s));
     rpc_add(o, "waiters", waiters(s));
     cJSON *workers = cJSON_AddArrayToObject(o, "workers");
     for (size_t i = 0; i < s->n_workers; i++)
-        rpc_add(workers, NULL, worker(s->workers[i]));
+        if (crew_has(s->workers[i]) || s->workers[i]->state != WORKER_DOWN)
+            rpc_add(workers, NULL, worker(s->workers[i]));
     cJSON *clients = cJSON_AddArrayToObject(o, "clients");
     list_for_each (it, &s->clients)
         rpc_add(clients, NULL, client(list_entry(it, struct client, in_clients)));

@@ -208,6 +208,7 @@ static void forget_process(struct worker *w)
     w->exited = w->output_closed = w->exec_failed = w->probing = w->verifying = w->unloads =
         w->failed = false;
     w->retire = NULL;
+    w->held_until = w->held_last = 0;
     memset(w->closed, 0, sizeof(*w->closed));
 }
 

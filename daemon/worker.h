@@ -101,7 +101,8 @@ struct worker {
     bool failed;        /* stopped because it is of no use: its successor starts by the backoff */
     bool replace;       /* start again at once when it has exited */
     const char *retire; /* why it is to be replaced; NULL: it is not */
-    bool output_closed; /* nothing more will be heard of it */
+    uint64_t held_until, held_last; /* ms, see renew_hold; until 0: it is not held */
+    bool output_closed;             /* nothing more will be heard of it */
     bool exited;        /* its status is known; what is left in its pipes is being read */
     bool unloads;       /* has been seen to close a thread: this Codex lets go */
     bool keeps_threads; /* has been seen not to */

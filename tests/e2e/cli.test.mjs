@@ -77,7 +77,8 @@ test('a prompt that is no UTF-8 is wrong usage', async (t) => {
 });
 
 test('help is complete and fits a screen', async (t) => {
-    const names = ['run', 'app-server', 'status', 'ping', 'call'];
+    const names = ['run', 'app-server', 'status', 'ping', 'call', 'pause', 'resume', 'drain', 'resize', 'recycle', 'interrupt',
+        'cancel', 'kick', 'reload', 'log-level'];
     for (const command of [[], ...names.map((name) => [name])]) {
         const { code, out, err } = await run(t, [...command, '--help']);
         const lines = out.trimEnd().split('\n');

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { startPool } from '../lib/daemon.mjs';
 import { heard, talk } from '../lib/moving.mjs';
-import { runTurn } from '../lib/scenes.mjs';
+import { runTurn, waitInLine } from '../lib/scenes.mjs';
 import { until } from '../lib/wait.mjs';
 
 const NEW = { codex: { args: ['-c', 'thread_unload_delay_secs=0', 'app-server', '--new'] } };
@@ -83,6 +83,49 @@ test('a turn that runs is waited for, and who waits meanwhile is served', async 
     await busy.client.turnCompleted(busy.threadId);
     await untilAllNew(daemon, 2);
     assert.equal(busy.client.has('thread/closed'), false);
+});
+
+test('a worker that is never idle is held for a moment, so that its open threads can leave', async (t) => {
+    const [daemon] = await startPool(t, 2);
+    const { client, threadId, worker } = await talk(daemon, {}, 'open');
+    const first = await runTurn(daemon, 'first');
+    const second = await runTurn(daemon, 'second');
+    const [old, other] = first.worker === worker ? [first, second] : [second, first];
+    change(daemon);
+    // The thread's own client waits, too, and goes on where it goes.
+    const going = client.startTurn(threadId);
+    const { waiting } = await waitInLine(daemon, 'stranger');
+    old.turn.complete();
+    await old.client.close();
+    await daemon.untilLog(/worker \d+: held/);
+    other.turn.complete();
+    await going;
+    const owner = daemon.fake.owner(threadId);
+    assert.notEqual(owner, worker);
+    await worker.exited;
+    owner.turn(threadId).complete();
+    await client.turnCompleted(threadId);
+    assert.ok((await waiting).thread.id);
+});
+
+test('one that is held in vain serves again', async (t) => {
+    const [daemon] = await startPool(t, 2);
+    const { threadId, worker } = await talk(daemon, {}, 'open');
+    const first = await runTurn(daemon, 'first');
+    const second = await runTurn(daemon, 'second');
+    const [old, other] = first.worker === worker ? [first, second] : [second, first];
+    change(daemon);
+    await daemon.untilLog(/will be replaced/);
+    const { waiting } = await waitInLine(daemon, 'stranger');
+    old.turn.complete();
+    await daemon.untilLog(/worker \d+: held/);
+    // The other's turn goes on, so nobody can have the thread.
+    const { thread } = await waiting;
+    assert.equal(daemon.fake.owner(thread.id), worker);
+    assert.equal(daemon.fake.owner(threadId), worker);
+    other.turn.complete();
+    await other.client.turnCompleted(other.threadId);
+    await other.client.close();
 });
 
 test('a thread that cannot move is waited for, and the status says which and why', async (t) => {
