@@ -150,13 +150,23 @@ static bool begin_hold(struct worker *w)
     return true;
 }
 
+static bool one_has_to_stay(const struct worker *w)
+{
+    list_for_each (it, &w->threads) {
+        const struct thread *t = list_entry(it, struct thread, in_owner);
+        if (t->subscriber && !t->subscriber->doomed && !t->move && renew_keeps(t))
+            return true;
+    }
+    return false;
+}
+
 bool renew_hold(struct worker *w)
 {
     if (!w->held_until) {
         /* So long it must have been of use before it is held again. */
         return now_ms() - w->held_last >= HOLD_MIN_MS * HOLD_SHARE && begin_hold(w);
     }
-    if (now_ms() < w->held_until && (move_involves(w) || first_to_leave(w)))
+    if (now_ms() < w->held_until && !one_has_to_stay(w))
         return true;
     renew_unhold(w);
     return false;
