@@ -26,8 +26,8 @@ enum policy mobile_decide(const struct request *r, const struct thread *t, const
     struct policy_case p = {
         .moves = r->server->config->moves,
         .resume = r->method->flags & METHOD_RESUME,
-        .owner_free = owner->state == WORKER_IDLE,
-        .owner_busy = owner->state == WORKER_BUSY,
+        .owner_free = owner->state == WORKER_IDLE && !owner->held_until,
+        .owner_busy = owner->state == WORKER_BUSY || owner->held_until,
         .target = !to || mobile_fits(to, owner),
         .seq = r->waiter.seq ? r->waiter.seq : UINT64_MAX,
         .rival = rival,

@@ -210,9 +210,7 @@ static struct request *first_to_bring(const struct worker *w, const struct reque
 static bool make_room(struct worker *w, bool wanted)
 {
     struct thread *t;
-    if (!wanted)
-        renew_unhold(w);
-    bool held = wanted && renew_hold(w);
+    bool held = renew_hold(w, wanted);
     if (!held && !(wanted && crew_has(w) && (t = renew_leaver(w->server))))
         return false;
     if (held || w->state != WORKER_IDLE)
@@ -574,8 +572,10 @@ bool pool_relocate(struct thread *t)
     if (!to || !may_lease(t->subscriber))
         return false;
     pool_lease_to(to, t->subscriber);
-    if (move_begin(t, to))
+    if (move_begin(t, to)) {
+        renew_leaving(t->owner);
         return true;
+    }
     t->keeps |= 1U << STAY_FAILED;
     pool_end_lease(to);
     worker_set_state(to, WORKER_IDLE);

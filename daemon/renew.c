@@ -150,33 +150,41 @@ static bool begin_hold(struct worker *w)
     return true;
 }
 
-static bool one_has_to_stay(const struct worker *w)
+/* Why one of its open threads cannot leave; NULL where all can. */
+static const char *has_to_stay(const struct worker *w)
 {
     list_for_each (it, &w->threads) {
         const struct thread *t = list_entry(it, struct thread, in_owner);
-        if (t->subscriber && !t->subscriber->doomed && !t->move && renew_keeps(t))
-            return true;
+        const char *why =
+            t->subscriber && !t->subscriber->doomed && !t->move ? renew_keeps(t) : NULL;
+        if (why)
+            return why;
     }
-    return false;
+    return NULL;
 }
 
-bool renew_hold(struct worker *w)
+bool renew_hold(struct worker *w, bool somebody_waits)
 {
     if (!w->held_until) {
         /* So long it must have been of use before it is held again. */
-        return now_ms() - w->held_last >= HOLD_MIN_MS * HOLD_SHARE && begin_hold(w);
+        bool again = now_ms() - w->held_last >= HOLD_MIN_MS * HOLD_SHARE;
+        return again && somebody_waits && begin_hold(w);
     }
-    if (now_ms() < w->held_until && !one_has_to_stay(w))
+    const char *stays = has_to_stay(w);
+    if (now_ms() < w->held_until && !stays)
         return true;
-    renew_unhold(w);
+    log_debug(&w->server->log, "worker %u: held in vain: %s", w->id,
+              stays ? stays : "no other was free");
+    w->held_last = now_ms();
+    w->held_until = 0;
     return false;
 }
 
-void renew_unhold(struct worker *w)
+void renew_leaving(struct worker *w)
 {
-    if (w->held_until)
-        w->held_last = now_ms();
-    w->held_until = 0;
+    uint64_t until = now_ms() + HOLD_MIN_MS;
+    if (w->held_until && w->held_until < until)
+        w->held_until = until;
 }
 
 struct thread *renew_leaver(const struct server *s)

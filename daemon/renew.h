@@ -21,10 +21,10 @@ bool renew_if_due(struct worker *w);
 
 /* A worker that is to be replaced and is never idle would stay for ever: where somebody waits and
  * its open threads could all leave, it is given to nobody for a moment, a tenth of its time at
- * most, so that they can. True while that lasts. */
-bool renew_hold(struct worker *w);
-/* Nobody waits any more. */
-void renew_unhold(struct worker *w);
+ * most, so that they can; for longer while they do. True while that lasts. */
+bool renew_hold(struct worker *w, bool somebody_waits);
+/* One of its threads has begun to leave. */
+void renew_leaving(struct worker *w);
 /* The next thread to leave a worker that is held; NULL for none. */
 struct thread *renew_leaver(const struct server *s);
 
