@@ -85,7 +85,7 @@ static void on_limit(struct ev_loop *loop, ev_timer *timer, int revents)
         check(w);
         return;
     }
-    (void)snprintf(reason, sizeof(reason), "its turn did not end within %lld ms of its interrupt",
+    (void)snprintf(reason, sizeof(reason), "its turn did not end within %lld ms of the interrupt",
                    (long long)w->server->config->interrupt_timeout_ms);
     worker_stop(w, true, reason);
 }
@@ -98,10 +98,12 @@ void limit_init(struct worker *w)
 void limit_update(struct worker *w)
 {
     const struct config *c = w->server->config;
-    if (!c->max_turn_ms && !c->turn_stall_timeout_ms)
+    bool active = ev_is_active(&w->limit);
+    if (!c->max_turn_ms && !c->turn_stall_timeout_ms && !active)
         return;
-    /* A timer that runs looks at everything when it fires. */
-    if (!ev_is_active(&w->limit))
+    /* A timer that runs looks at everything when it fires; the next stream is not to wait for that
+     * of this one. */
+    if (!active || !w->lease.holder)
         check(w);
 }
 

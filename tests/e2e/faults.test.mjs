@@ -57,6 +57,33 @@ faulty('the clock set back, and forth: everything that has its time comes in tim
     assert.match(daemon.log, /^20[123]\d-/m);
 });
 
+faulty('a worker that has said nothing for a minute of a turn is asked; one that answers keeps it', async (t) => {
+    const [machine, daemon, worker] = await start(t);
+    const { client, threadId, turn } = await runTurn(daemon);
+    const before = worker.received('thread/loaded/list').length;
+    for (let i = 1; i <= 2; i++) {
+        machine.pass(61);
+        await client.request('pool/ping');
+        await until(() => worker.received('thread/loaded/list').length === before + i, 'it is asked');
+        await client.request('model/list');
+    }
+    turn.complete();
+    assert.equal((await client.turnCompleted(threadId)).params.turn.status, 'completed');
+    assert.equal(worker.gone, false);
+});
+
+faulty('one that does not answer has hung: it is replaced, and who waits is served', async (t) => {
+    const [machine, daemon, worker] = await start(t, { interruptTimeoutMs: 200 });
+    const { client, threadId } = await runTurn(daemon);
+    worker.hold('thread/loaded/list');
+    machine.pass(61);
+    await client.request('pool/ping');
+    assert.equal((await client.turnCompleted(threadId)).params.turn.status, 'failed');
+    await worker.exited;
+    assert.match(daemon.log, /stopping: it does not answer/);
+    await assertServes(daemon);
+});
+
 faulty('the event loop gets its memory where there is none', async (t) => {
     const [machine, daemon] = await start(t);
     let failed = 0;

@@ -316,6 +316,16 @@ test('maxTurnMs interrupts a turn', async (t) => {
     assert.equal((await a.turnCompleted(threadId)).params.turn.status, 'interrupted');
 });
 
+test('so it does the next one, however long the first had to end after its interrupt', async (t) => {
+    const [daemon] = await startPool(t, 1, { config: { maxTurnMs: 30, interruptTimeoutMs: 3600000 } });
+    const a = await PoolClient.open(daemon);
+    for (let i = 0; i < 2; i++) {
+        const threadId = await a.startThread();
+        await a.startTurn(threadId);
+        assert.equal((await a.turnCompleted(threadId)).params.turn.status, 'interrupted');
+    }
+});
+
 test('a worker where a turn past a limit does not end is replaced, and its client told', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: { turnStallTimeoutMs: 30, interruptTimeoutMs: 30 } });
     worker.hold('turn/interrupt');

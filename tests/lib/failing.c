@@ -30,6 +30,7 @@ struct control {
         int64_t error; /* errno of the next calls */
         int64_t count; /* so many of them fail */
     } calls[CALLS];
+    int64_t passed_s; /* added to CLOCK_MONOTONIC: so much time has passed at once */
 };
 
 static struct control *control;
@@ -122,6 +123,8 @@ int clock_gettime(clockid_t clock, struct timespec *to)
     int r = REAL(clock_gettime)(clock, to);
     if (r == 0 && control && clock == CLOCK_REALTIME)
         to->tv_sec += control->clock_offset_s;
+    if (r == 0 && control && clock == CLOCK_MONOTONIC)
+        to->tv_sec += control->passed_s;
     return r;
 }
 

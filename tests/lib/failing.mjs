@@ -14,7 +14,8 @@ const source = fileURLToPath(new URL('./failing.c', import.meta.url));
 // As in failing.c.
 const SLOTS = ['clockOffset', 'allocations', 'failFrom', 'failCount', 'failBytes', 'failed'];
 const CALLS = ['read', 'write', 'accept', 'fork', 'epollCtl'];
-const SIZE = 8 * (SLOTS.length + 2 * CALLS.length);
+const PASSED = SLOTS.length + 2 * CALLS.length;
+const SIZE = 8 * (PASSED + 1);
 
 /** What the preloaded library does from now on. */
 class Machine {
@@ -45,6 +46,9 @@ class Machine {
 
     /** Sets the wall clock off by so many seconds. */
     setClock(seconds) { this.#write(0, seconds); }
+
+    /** So many seconds pass at once. */
+    pass(seconds) { this.#write(PASSED, this.#read(PASSED) + seconds); }
 
     /** How many allocations there have been. */
     get allocations() { return this.#read(1); }
