@@ -104,13 +104,13 @@ static bool may_lease(const struct client *c)
 }
 
 /* One beyond a reduced poolSize, kept for the threads that clients have open there, serves those
- * and nobody else. */
+ * and nobody else; one that is held serves nobody. */
 static const struct worker *free_worker(const struct server *s, const struct lane *lane)
 {
     for (size_t i = 0; i < s->n_workers; i++) {
         const struct worker *w = s->workers[i];
         bool serves = lane == &w->lane || (lane == &s->queue.any && crew_has(w));
-        if (serves && w->state == WORKER_IDLE && !crew_is_silent(w))
+        if (serves && w->state == WORKER_IDLE && !w->held_until && !crew_is_silent(w))
             return w;
     }
     return NULL;
@@ -124,7 +124,8 @@ static void check_queue(const struct server *s)
         const struct waiter *waiter = list_entry(it, struct waiter, in_all);
         const struct request *r =
             container_of((struct waiter *)(uintptr_t)waiter, struct request, waiter);
-        const struct worker *w = free_worker(s, waiter->lane);
+        bool paused = s->admission == ADMISSION_PAUSED;
+        const struct worker *w = paused ? NULL : free_worker(s, waiter->lane);
         const struct thread *t =
             r->thread_id ? threads_find(&s->threads, slice_str(r->thread_id)) : NULL;
         n++;

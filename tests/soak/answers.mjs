@@ -1,5 +1,7 @@
 // Invariant: every request is answered exactly once, with the answer to it, in reasonable time, or its client has left.
 
+import { TAKES_ITS_TIME } from './steering.mjs';
+
 /** Seconds for what nothing excuses: it neither waits in the queue nor lies at a worker. */
 const UNEXCUSED = 25;
 /** Seconds from a worker's answer to its arrival at the client. */
@@ -76,6 +78,7 @@ export class Answers {
         const entries = [...client.pending.values()];
         const excused = waits || entries.some((e) => e.worker && !e.replied && !e.worker.gone);
         for (const entry of entries) {
+            if (TAKES_ITS_TIME.has(entry.method)) continue;
             entry.seconds++;
             entry.unexcused = excused ? 0 : entry.unexcused + 1;
             entry.undelivered = entry.replied && !entry.worker.stopped ? entry.undelivered + 1 : 0;

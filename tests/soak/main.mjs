@@ -28,7 +28,8 @@ const CONFIG = {
 /** Done in every run of at least this many seconds, or it has tested nothing. */
 const NEEDED_FROM_S = 15;
 const NEEDED = ['answers', 'assigned', 'queued', 'turns that ran to their end', 'turns that nobody asked for', 'workers killed', 'workers that died',
-    'reloads', 'turn/steer', 'thread/resume', 'sub-agents', 'garbage lines of workers', 'garbage lines of clients', 'daemon: aborted'];
+    'reloads', 'turn/steer', 'thread/resume', 'sub-agents', 'garbage lines of workers', 'garbage lines of clients', 'daemon: aborted', 'pool/recycle', 'pool/pause', 'pool/resize',
+    'pool/kick', 'pool/interrupt'];
 
 const seconds = Number(process.argv[2] || 60);
 const seed = Number(process.argv[3] || Math.floor(Math.random() * 2 ** 31));
@@ -96,6 +97,7 @@ class World {
         this.calm = true;
         if (this.report.failures.length) return;
         for (const worker of this.host.workers) this.signal(worker, 'SIGCONT');
+        await this.observer.request('pool/resume').answered;
         reload(this, BASE);
         await whole(this);
         this.#forget();

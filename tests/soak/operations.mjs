@@ -1,6 +1,7 @@
 // What happens to the daemon and its workers from outside: signals, reloads, turns out of nowhere.
 import { end } from './misbehaviour.mjs';
 import { Random } from './random.mjs';
+import { STEERING } from './steering.mjs';
 import { beginAlone } from './turns.mjs';
 
 export const BASE = { poolSize: 3, codexArgs: ['app-server'], openLingerMs: 100 };
@@ -66,7 +67,7 @@ function orphan(world, rng) {
 }
 
 const OPERATIONS = [kill, kill, die, die, stop, stop, orphan, reloadChanged, reloadChanged, reloadNonsense, startTurn, startTurn,
-    startTurn, startTurn];
+    startTurn, startTurn, ...STEERING];
 
 /** All of them in any order, again and again, until the world closes. */
 export async function operate(world, round) {

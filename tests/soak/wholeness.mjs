@@ -30,14 +30,14 @@ function zombies(parent) {
 /** What is not as it should be; empty for nothing. */
 function wrong(world, status) {
     const { daemon, host } = world;
-    const { pool, queue, clients, workers } = status;
+    const { pool, queue, clients, workers, steering } = status;
     const fds = daemon.fds();
     const list = [];
+    if (steering.length) list.push(`not done: ${JSON.stringify(steering)}`);
     if (queue.length) list.push(`${queue.length} wait`);
     if (clients.length !== 1) list.push(`${clients.length - 1} clients are left: ${JSON.stringify(clients)}`);
     if (pool.ready !== pool.size) list.push(`${pool.ready} of ${pool.size} workers are ready`);
-    const dismissed = (w) => w.id > pool.size && w.state === 'down';
-    const uneasy = workers.filter((w) => !dismissed(w)).filter((w) => w.state !== 'idle' || w.threads || w.client || w.waiting || w.replace);
+    const uneasy = workers.filter((w) => w.state !== 'idle' || w.threads || w.client || w.waiting || w.replace);
     if (uneasy.length) list.push(`workers are not idle and empty: ${JSON.stringify(uneasy)}`);
     if (world.fds && fds.length > world.fds.length)
         list.push(`${fds.length - world.fds.length} more descriptors than at the beginning: ${fds.sort()}`);
