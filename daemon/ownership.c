@@ -14,8 +14,10 @@ struct thread *ownership_begin(struct worker *w, struct slice id)
     struct server *s = w->server;
     struct thread *t;
     /* What waited for its end may have begun it anew. */
-    while ((t = threads_find(&s->threads, id)) && t->owner != w)
+    while ((t = threads_find(&s->threads, id)) && t->owner != w) {
+        t->opening = NULL;
         ownership_end(t);
+    }
     if (t)
         return t;
     t = threads_add(&s->threads, id, w, &w->threads);
@@ -99,9 +101,22 @@ void ownership_move(struct thread *t, struct worker *to)
     pool_thread_moved(t, from);
 }
 
+/* The worker is about to load it again: somebody else's request ended it in between. */
+static bool begin_again(struct worker *w, const char *id, struct request *opening)
+{
+    bool sent = opening && opening->state == REQUEST_SENT && opening->worker == w;
+    struct thread *t = sent && worker_ready(w) ? ownership_begin(w, slice_str(id)) : NULL;
+    if (!t)
+        return false;
+    t->provisional = true;
+    t->opening = opening;
+    return true;
+}
+
 void ownership_end(struct thread *t)
 {
     struct worker *w = t->owner, *target = move_drop(t);
+    struct request *opening = t->opening;
     struct list blocked;
     _cleanup_free_ char *id = strdup(t->id);
     list_init(&blocked);
@@ -111,9 +126,10 @@ void ownership_end(struct thread *t)
         w->unloads = true;
     t->opening = NULL;
     threads_remove(&w->server->threads, t, &w->threads);
+    bool again = id && begin_again(w, id, opening);
     /* First who has the worker already, then who was before the rest at this thread. */
     evict_settled(w);
-    if (id)
+    if (id && !again)
         pool_thread_unowned(w, id);
     router_route_all(&blocked);
     pool_settle(w);

@@ -71,6 +71,38 @@ test('what is said in a thread that has closed is not for who archived it', asyn
     assert.equal(b.has('item/agentMessage/delta'), false);
 });
 
+test('an archive that crosses a resume: what is said of the thread is for who opens it', async (t) => {
+    for (const archiveFirst of [false, true]) {
+        const [daemon, worker] = await startPool(t, 1);
+        const a = await converse(daemon, 'a');
+        const b = await PoolClient.open(daemon, { name: 'b' });
+        worker.hold('thread/resume', 'thread/archive');
+        const ask = [
+            async () => {
+                const promise = a.client.resumeThread(a.threadId);
+                return [promise, await worker.expect('thread/resume')];
+            },
+            async () => {
+                const promise = b.request('thread/archive', { threadId: a.threadId });
+                return [promise, await worker.expect('thread/archive')];
+            },
+        ];
+        const [first, second] = archiveFirst ? [await ask[1](), await ask[0]()] : [await ask[0](), await ask[1]()];
+        const [archive, resume] = archiveFirst ? [first, second] : [second, first];
+        worker.default(archive[1]);
+        await archive[0];
+        await settled(b);
+        worker.status(a.threadId, 'idle');
+        await a.client.next('thread/status/changed', (p) => p.status.type === 'idle');
+        worker.default(resume[1]);
+        assert.equal(await resume[0], a.threadId);
+        worker.notify('thread/name/updated', { threadId: a.threadId, threadName: 'n' });
+        await a.client.next('thread/name/updated');
+        await settled(b);
+        assert.deepEqual(b.notifications.filter((n) => n.params.status?.type === 'idle' || n.method === 'thread/name/updated'), []);
+    }
+});
+
 test('nor is it for who is about to open the thread again', async (t) => {
     const [daemon, worker] = await startPool(t, 1);
     const a = await converse(daemon, 'a');
