@@ -55,7 +55,7 @@ help:
 	@echo 'make unit|e2e|real|units one part of the tests'
 	@echo 'make analyze             gcc -fanalyzer and the static analyzer of clang'
 	@echo 'make valgrind            the tests on the scripted Codex under valgrind (slow)'
-	@echo 'make coverage            what the tests run of the code, and what not'
+	@echo 'make coverage            what the tests run of the code, and what not, with the reasons'
 	@echo 'make fuzz SECONDS=60     look for inputs that break a parser or the daemon [TARGETS="json session"], with clang;'
 	@echo '                         what is found is kept in tests/fuzz/found/'
 	@echo 'make fuzz-replay         run what was found before, and the corpus, once'
@@ -160,7 +160,7 @@ analyze:
 valgrind: all $(BUILD)/unit-tests
 	@sh tests/valgrind.sh
 
-coverage:
+coverage: npm
 	@sh tests/coverage.sh
 
 soak: all

@@ -7,6 +7,7 @@
 #include "daemon/lockholder.h"
 #include "daemon/loss.h"
 #include "daemon/move_check.h"
+#include "daemon/move_step.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
 #include "daemon/router.h"
@@ -14,122 +15,11 @@
 #include "daemon/sources.h"
 #include "proto/json.h"
 
-#include <stdarg.h>
-#include <stdio.h>
-
 /* The worker that had it is about to let go of its lock. */
 #define LOAD_RETRY_MS 20
 #define LOAD_TRIES 100
 /* As for any other thread that is to be closed (evict.c). */
 #define NO_UNLOAD_MS 1000
-
-enum phase {
-    MOVE_CHECKING,  /* its owner is asked what holds it there */
-    MOVE_CLOSING,   /* the worker that has it unloads it */
-    MOVE_LOADING,   /* its next owner loads it */
-    MOVE_REPAIRING, /* and is told what the loading has lost */
-};
-
-struct move {
-    struct thread *thread; /* its owner is the worker that has it, or is to load it */
-    struct worker *from, *to;
-    enum phase phase;
-    bool back;          /* it has failed: the thread goes back where it was */
-    bool may_close;     /* and may yet be closed there, as had been asked */
-    unsigned long step; /* answers to what was asked in earlier ones do not count */
-    unsigned asked;     /* questions of this step that are not answered */
-    unsigned tries;
-    unsigned lost;          /* settings that the loading has lost, to be repaired */
-    bool repaired;          /* the worker has said so */
-    struct settings *found; /* what the worker reports that has loaded it; NULL before */
-    uint64_t since;         /* ms */
-    ev_timer timer;         /* until the step fails, or is tried again */
-    char why[256];          /* what went wrong first */
-};
-
-typedef void answered(struct move *m, const struct envelope *answer, unsigned which);
-
-/* What an answer belongs to. */
-struct question {
-    answered *then;
-    unsigned long step;
-    unsigned which;
-    char thread_id[];
-};
-
-static struct server *server_of(const struct move *m)
-{
-    return m->from->server;
-}
-
-static uint64_t limit_ms(const struct move *m)
-{
-    return (uint64_t)server_of(m)->config->interrupt_timeout_ms;
-}
-
-static void on_loaded(struct move *m, const struct envelope *answer, unsigned which);
-
-static void on_answered(struct worker *w, const struct envelope *answer, void *arg)
-{
-    _cleanup_free_ struct question *q = arg;
-    struct thread *t = q ? threads_find(&w->server->threads, slice_str(q->thread_id)) : NULL;
-    struct move *m = t ? t->move : NULL;
-    if (m && m->step == q->step) {
-        m->asked--;
-        q->then(m, answer, q->which);
-    } else if (t && t->owner == w && t->evicting && q->then == on_loaded) {
-        evict_loaded(t, answer && answer->result.p);
-    }
-}
-
-/* Asks the thread's owner. The move may be over on return. */
-static void ask(struct move *m, const char *method, cJSON *params, answered *then, unsigned which)
-{
-    const char *id = m->thread->id;
-    struct question *q = malloc(sizeof(*q) + strlen(id) + 1);
-    if (!q) {
-        cJSON_Delete(params);
-        m->asked--;
-        then(m, NULL, which);
-        return;
-    }
-    *q = (struct question){then, m->step, which};
-    memcpy(q->thread_id, id, strlen(id) + 1);
-    worker_ask(m->thread->owner, method, params, on_answered, q);
-}
-
-static cJSON *params_of(const struct move *m)
-{
-    cJSON *params = rpc_object();
-    cJSON_AddStringToObject(params, "threadId", m->thread->id);
-    return params;
-}
-
-static void set_timer(struct move *m, uint64_t ms)
-{
-    ev_timer_stop(server_of(m)->loop, &m->timer);
-    ev_timer_set(&m->timer, (double)ms / 1e3, 0.);
-    ev_timer_start(server_of(m)->loop, &m->timer);
-}
-
-static void begin_step(struct move *m, enum phase phase, unsigned questions, uint64_t ms)
-{
-    m->phase = phase;
-    m->step = ++server_of(m)->move_steps;
-    m->asked = questions;
-    set_timer(m, ms);
-}
-
-CP_PRINTF(2, 3)
-static void note(struct move *m, const char *format, ...)
-{
-    va_list args;
-    if (*m->why)
-        return;
-    va_start(args, format);
-    (void)vsnprintf(m->why, sizeof(m->why), format, args);
-    va_end(args);
-}
 
 /* The thread is where its entry says, or nowhere; the worker it was to move to is not waiting for
  * it any more. */
@@ -138,8 +28,8 @@ static void forget(struct move *m)
     m->thread->move = NULL;
     if (m->to->incoming == m->thread)
         m->to->incoming = NULL;
-    server_of(m)->offer = true;
-    ev_timer_stop(server_of(m)->loop, &m->timer);
+    move_server(m)->offer = true;
+    ev_timer_stop(move_server(m)->loop, &m->timer);
     settings_free(m->found);
     free(m);
 }
@@ -169,7 +59,7 @@ static void over(struct move *m)
 {
     struct thread *t = m->thread;
     struct worker *to = m->to;
-    struct server *s = server_of(m);
+    struct server *s = move_server(m);
     _cleanup_free_ char *id = strdup(t->id);
     struct list blocked;
     list_init(&blocked);
@@ -193,7 +83,7 @@ void move_count(const struct thread *t, const struct worker *from, uint64_t sinc
 static void arrived(struct move *m)
 {
     struct thread *t = m->thread;
-    struct server *s = server_of(m);
+    struct server *s = move_server(m);
     settings_take_reported(t->settings, m->found);
     t->sources = sources_stamp(s->config, t->settings->reported[SETTING_SOURCES]);
     if (m->back) {
@@ -212,7 +102,7 @@ static void lose(struct move *m)
 {
     struct thread *t = m->thread;
     struct worker *to = m->to;
-    struct server *s = server_of(m);
+    struct server *s = move_server(m);
     char why[sizeof(m->why)];
     memcpy(why, m->why, sizeof(why));
     s->counters.moves_failed++;
@@ -238,12 +128,12 @@ static void load_next(struct move *m)
 {
     struct worker *next = m->back ? m->from : m->to;
     if (!m->back && !worker_ready(next)) {
-        note(m, "worker %u is gone", next->id);
+        move_note(m, "worker %u is gone", next->id);
         m->back = true;
         next = m->from;
     }
     if (!worker_ready(next)) {
-        note(m, "worker %u is gone", next->id);
+        move_note(m, "worker %u is gone", next->id);
         lose(m);
         return;
     }
@@ -277,14 +167,14 @@ static void note_difference(struct move *m, unsigned diff)
 {
     for (enum setting i = 0; i < SETTINGS; i++)
         if (diff & (1U << i))
-            note(m, "its %s would be another", settings_name(i));
+            move_note(m, "its %s would be another", settings_name(i));
 }
 
 static void note_refusal(struct move *m, const char *method, const struct envelope *answer)
 {
     struct slice message = answer ? json_get_text(answer->error, "message") : SLICE_NULL;
-    note(m, "worker %u refuses %s: %.*s", m->thread->owner->id, method,
-         (int)(message.n < 160 ? message.n : 160), message.n ? message.p : "");
+    move_note(m, "worker %u refuses %s: %.*s", m->thread->owner->id, method,
+              (int)(message.n < 160 ? message.n : 160), message.n ? message.p : "");
 }
 
 static void check_repaired(struct move *m)
@@ -327,8 +217,8 @@ static void compare(struct move *m)
         return;
     }
     m->repaired = false;
-    begin_step(m, MOVE_REPAIRING, 1, limit_ms(m));
-    ask(m, "thread/settings/update", repair, on_repaired, 0);
+    move_begin_step(m, MOVE_REPAIRING, 1, move_limit_ms(m));
+    move_ask(m, "thread/settings/update", repair, on_repaired, 0);
 }
 
 /* Who has its lock is about to let go, or is a process outside the pool, which is not. */
@@ -336,13 +226,13 @@ static bool load_again(struct move *m, const struct envelope *answer)
 {
     if (!answer || !rpc_says_not_free(answer->error) || ++m->tries > LOAD_TRIES)
         return false;
-    struct lock_holder holder = lockholder_find(server_of(m), m->thread->id);
+    struct lock_holder holder = lockholder_find(move_server(m), m->thread->id);
     if (holder.pid && !holder.ours) {
-        note(m, "process %d (%s), which is not of this pool, has taken it", (int)holder.pid,
-             holder.command);
+        move_note(m, "process %d (%s), which is not of this pool, has taken it", (int)holder.pid,
+                  holder.command);
         return false;
     }
-    set_timer(m, LOAD_RETRY_MS);
+    move_set_timer(m, LOAD_RETRY_MS);
     return true;
 }
 
@@ -363,14 +253,14 @@ static void on_loaded(struct move *m, const struct envelope *answer, unsigned wh
         compare(m);
         return;
     }
-    note(m, "out of memory");
+    move_note(m, "out of memory");
     loaded_wrong(m);
 }
 
 static void load(struct move *m)
 {
-    begin_step(m, MOVE_LOADING, 1, limit_ms(m));
-    ask(m, "thread/resume", settings_resume(m->thread->settings, m->thread->id), on_loaded, 0);
+    move_begin_step(m, MOVE_LOADING, 1, move_limit_ms(m));
+    move_ask(m, "thread/resume", settings_resume(m->thread->settings, m->thread->id), on_loaded, 0);
 }
 
 static void closed(struct move *m)
@@ -391,7 +281,7 @@ static void on_unsubscribed(struct move *m, const struct envelope *answer, unsig
             return;
         }
         /* So nothing has changed. */
-        server_of(m)->counters.moves_failed++;
+        move_server(m)->counters.moves_failed++;
         m->thread->keeps |= 1U << STAY_FAILED;
         over(m);
     }
@@ -400,10 +290,10 @@ static void on_unsubscribed(struct move *m, const struct envelope *answer, unsig
 /* Until thread/closed. */
 static void unload(struct move *m)
 {
-    uint64_t ms = limit_ms(m);
-    begin_step(m, MOVE_CLOSING, 1,
-               m->thread->owner->unloads || ms < NO_UNLOAD_MS ? ms : NO_UNLOAD_MS);
-    ask(m, "thread/unsubscribe", params_of(m), on_unsubscribed, 0);
+    uint64_t ms = move_limit_ms(m);
+    move_begin_step(m, MOVE_CLOSING, 1,
+                    m->thread->owner->unloads || ms < NO_UNLOAD_MS ? ms : NO_UNLOAD_MS);
+    move_ask(m, "thread/unsubscribe", move_params(m), on_unsubscribed, 0);
 }
 
 static void on_checked(struct move *m, const struct envelope *answer, unsigned which)
@@ -414,31 +304,31 @@ static void on_checked(struct move *m, const struct envelope *answer, unsigned w
         t->keeps |= 1U << stay;
     if (m->asked)
         return;
-    if (sources_stamp(server_of(m)->config, t->settings->reported[SETTING_SOURCES]) != t->sources)
+    if (sources_stamp(move_server(m)->config, t->settings->reported[SETTING_SOURCES]) != t->sources)
         t->keeps |= 1U << STAY_CHANGED;
     stay = stay_why(t, m->to->lease.holder);
     if (stay == STAY_NOT) {
         unload(m);
         return;
     }
-    log_debug(&server_of(m)->log, "thread %s: stays with worker %u: %s", t->id, m->from->id,
+    log_debug(&move_server(m)->log, "thread %s: stays with worker %u: %s", t->id, m->from->id,
               stay_words(stay));
     over(m);
 }
 
 static void check(struct move *m)
 {
-    begin_step(m, MOVE_CHECKING, MOVE_CHECKS, limit_ms(m));
+    move_begin_step(m, MOVE_CHECKING, MOVE_CHECKS, move_limit_ms(m));
     /* Only the last answer ends the step, and perhaps the move. */
     for (unsigned i = 0; i < MOVE_CHECKS; i++)
-        ask(m, move_check_method(i), params_of(m), on_checked, i);
+        move_ask(m, move_check_method(i), move_params(m), on_checked, i);
 }
 
 /* It has not closed in time. */
 static void closes_not(struct move *m)
 {
     struct worker *w = m->thread->owner;
-    note(m, "worker %u does not close it", w->id);
+    move_note(m, "worker %u does not close it", w->id);
     if (m->back) {
         lose(m);
         return;
@@ -462,7 +352,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
         break;
     case MOVE_CLOSING:
         if (m->thread->active)
-            set_timer(m, limit_ms(m));
+            move_set_timer(m, move_limit_ms(m));
         else
             closes_not(m);
         break;
@@ -472,7 +362,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int revents)
             load(m);
             break;
         }
-        note(m, "worker %u does not answer", w->id);
+        move_note(m, "worker %u does not answer", w->id);
         /* Whether it has loaded it nobody knows. */
         if (m->back)
             lose(m);
@@ -507,7 +397,7 @@ bool move_under_way(const struct thread *t, bool *closing)
 /* Something has begun a turn after all. It runs to its end, and nothing is brought elsewhere. */
 static void turn_began(struct move *m)
 {
-    note(m, "a turn began");
+    move_note(m, "a turn began");
     m->back = true;
     if (m->to->incoming == m->thread)
         m->to->incoming = NULL;
@@ -537,7 +427,7 @@ bool move_notified(struct thread *t, const struct envelope *e)
         } else if (m->may_close) {
             closed_late(m);
         } else {
-            note(m, "worker %u closes it again", t->owner->id);
+            move_note(m, "worker %u closes it again", t->owner->id);
             load_failed(m);
         }
         return true;
@@ -587,7 +477,7 @@ static void owner_lost(struct move *m)
 {
     struct thread *t = m->thread;
     struct worker *to = m->to;
-    note(m, "worker %u is gone", t->owner->id);
+    move_note(m, "worker %u is gone", t->owner->id);
     if (m->phase == MOVE_CHECKING) {
         forget(m);
         let_go(to);
@@ -606,7 +496,7 @@ void move_worker_lost(struct worker *w)
     if (!(t = w->incoming))
         return;
     w->incoming = NULL;
-    note(t->move, "worker %u is gone", w->id);
+    move_note(t->move, "worker %u is gone", w->id);
     if (t->move->phase == MOVE_CHECKING)
         over(t->move);
     else

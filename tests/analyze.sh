@@ -4,10 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . tests/progress.sh
-work=$(mktemp -d)
-trap 'progress_stop; rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+scratch
 
 flags='-std=gnu17 -D_GNU_SOURCE -DCP_VERSION="0" -I. -fno-strict-aliasing -O1 -Wall -Wextra'
 

@@ -38,6 +38,14 @@ progress_stop() {
     step_ticker=
 }
 
+# scratch: a directory, $work, that goes when the script ends, however it does.
+scratch() {
+    work=$(mktemp -d)
+    trap 'progress_stop; rm -rf "$work"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
 # step LABEL LOG COMMAND...: runs a command, its output in the file LOG, and prints one line with the time it
 # took. Leaves the line without an end where STEP_OPEN is set, for the caller to add to it.
 step() {

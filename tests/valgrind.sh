@@ -5,10 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . tests/progress.sh
-work=$(mktemp -d)
-trap 'progress_stop; rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+scratch
 [ $# -gt 0 ] || set -- tests/e2e/*.test.mjs
 
 mkdir -p build/valgrind
