@@ -51,6 +51,15 @@ async function assertSilent(rig, act) {
     assert.equal(rig.model.requests.length, before, 'the model is not asked any more');
 }
 
+/** A client leaves while the model answers; all is cleaned up behind it. The next client. */
+async function leaveMidTurn(rig, client, asked) {
+    const cut = asked.cut();
+    await client.close();
+    await cut;
+    await rig.untilClean();
+    return rig.connect('next');
+}
+
 test('a goal keeps its worker from turn to turn until it is paused', async (t) => {
     const { rig, client, other } = await pair(t);
     const model = heldModel(rig);
@@ -76,11 +85,7 @@ test('a client that leaves with an active goal ends it for good', async (t) => {
     const model = heldModel(rig);
     await setGoal(client);
     const asked = await model.next();
-    const cut = asked.cut();
-    await client.close();
-    await cut;
-    await rig.untilClean();
-    const next = await rig.connect('next');
+    const next = await leaveMidTurn(rig, client, asked);
     await assertSilent(rig, async () => {
         await next.resumeThread(threadId);
         const { goal } = await next.request('thread/goal/get', { threadId });
@@ -147,11 +152,7 @@ test('what is queued when its client leaves is not lost, and does not run on', a
     const running = await model.next();
     await enqueue(client, 'second');
     await enqueue(client, 'third');
-    const cut = running.cut();
-    await client.close();
-    await cut;
-    await rig.untilClean();
-    const next = await rig.connect('next');
+    const next = await leaveMidTurn(rig, client, running);
     await assertSilent(rig, async () => {
         await next.resumeThread(threadId);
         const { data } = await next.request('thread/queue/list', { threadId });
