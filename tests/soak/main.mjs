@@ -58,7 +58,7 @@ class World {
         this.host = await FakeCodexHost.start(workerClass(this));
         this.host.openers = new Map(); // thread id -> name of the client that has it open
         this.host.askers = new Map(); // thread id -> names of those who have changed it without having it open
-        this.host.lastAt = new Map(); // thread id -> the worker that had it loaded last
+        this.host.lastAt = new Map(); // thread id -> the last two workers that had it loaded
         this.daemon = new Daemon({ fake: this.host, config: CONFIG, onLog: (text) => this.#log(text), args: LOG });
         this.daemon.writeConfig();
         this.daemon.spawn();

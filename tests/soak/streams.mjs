@@ -26,8 +26,8 @@ export class Streams {
     arrived(worker, request) {
         const { method, params, tag } = request;
         // What has no tag the daemon asks for itself. A resume of its own brings a thread for a client that has
-        // the worker then; unless it brings it back.
-        const move = !tag && method === 'thread/resume' && worker.host.lastAt.get(params.threadId) !== worker;
+        // the worker then; unless it brings it back, perhaps from one that had loaded it and died.
+        const move = !tag && method === 'thread/resume' && !worker.host.lastAt.get(params.threadId)?.includes(worker);
         const client = tag ? clientOf(tag) : move && worker.host.openers.get(params.threadId);
         if (!client || !STREAMS.has(method)) return;
         if (tag) this.report.count('stream requests at workers');

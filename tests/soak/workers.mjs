@@ -129,7 +129,8 @@ export const workerClass = (world) => class SoakWorker extends FakeWorker {
     }
 
     load(threadId, extra) {
-        this.host.lastAt.set(threadId, this);
+        const { lastAt } = this.host;
+        lastAt.set(threadId, [this, ...(lastAt.get(threadId) ?? [])].slice(0, 2));
         return super.load(threadId, extra);
     }
 
