@@ -114,6 +114,7 @@ void pool_lease_to(struct worker *w, struct client *c)
     l->holder = c;
     l->acquired = l->pinned = false;
     l->opened_at = 0;
+    l->since = now_ms();
     list_append(&c->leases, &l->in_client);
     asks_forget_answered(w);
     w->streams++;
@@ -618,4 +619,9 @@ void pool_fail_thread(const struct thread *t, const char *why)
         request_fail(r, RPC_WORKER_LOST, "Worker exited (thread %s is closed, as %s); resume it.",
                      t->id, why);
     }
+}
+
+bool pool_in_share(const struct client *c)
+{
+    return may_lease(c);
 }

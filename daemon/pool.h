@@ -65,4 +65,7 @@ void pool_offer(struct server *s);
 /* Somebody waits whom this worker could serve. */
 bool pool_somebody_waits(const struct worker *w);
 
+/* Its user has fewer workers than maxLeasesPerUid, or may have any number. */
+bool pool_in_share(const struct client *c);
+
 #endif

@@ -62,6 +62,7 @@ static void on_turn_started(struct worker *w, struct thread *t, const struct env
 
 static void on_turn_completed(struct thread *t, const struct envelope *e)
 {
+    t->owner->server->counters.turns++;
     if (t->running)
         t->running--;
     if (!t->running)

@@ -29,6 +29,7 @@ struct counters {
     unsigned long clients, streams, queued, aborted, cancelled, timed_out, rejected;
     unsigned long worker_starts, worker_exits, worker_replaced, dropped_messages, invalid_messages;
     unsigned long waits, moves, moves_failed;
+    unsigned long turns; /* that have ended, however */
 };
 
 enum server_phase {

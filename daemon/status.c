@@ -1,5 +1,6 @@
 #include "daemon/status.h"
 
+#include "daemon/asks.h"
 #include "daemon/children.h"
 #include "daemon/client.h"
 #include "daemon/crew.h"
@@ -7,6 +8,7 @@
 #include "daemon/renew.h"
 #include "daemon/request.h"
 #include "daemon/steer.h"
+#include "daemon/why.h"
 #include "daemon/worker.h"
 #include "proto/json.h"
 
@@ -118,6 +120,29 @@ static cJSON *replace(const struct worker *w)
     return o;
 }
 
+static cJSON *lease(const struct worker *w)
+{
+    if (!w->lease.holder)
+        return cJSON_CreateNull();
+    cJSON *o = cJSON_CreateObject();
+    text(o, "for", why_leased(w));
+    number(o, "heldMs", now_ms() - w->lease.since);
+    return o;
+}
+
+static cJSON *last_event(const struct worker *w)
+{
+    char method[EVENT_MAX];
+    if (!w->event[0])
+        return cJSON_CreateNull();
+    cJSON *o = cJSON_CreateObject();
+    (void)snprintf(method, sizeof(method), "%s", w->event);
+    json_clean_text(method);
+    text(o, "method", method);
+    number(o, "agoMs", now_ms() - w->event_at);
+    return o;
+}
+
 static cJSON *worker(const struct worker *w)
 {
     cJSON *o = cJSON_CreateObject();
@@ -133,6 +158,9 @@ static cJSON *worker(const struct worker *w)
     else
         cJSON_AddNullToObject(o, "client");
     rpc_add(o, "turn", turn(w));
+    rpc_add(o, "lease", lease(w));
+    rpc_add(o, "lastEvent", last_event(w));
+    number(o, "unansweredAsks", asks_open(w));
     number(o, "threads", count(&w->threads));
     number(o, "streams", w->streams);
     number(o, "restarts", w->restarts);
@@ -169,6 +197,7 @@ static cJSON *counters(const struct counters *c)
     cJSON *o = cJSON_CreateObject();
     number(o, "clients", c->clients);
     number(o, "streams", c->streams);
+    number(o, "turns", c->turns);
     number(o, "moves", c->moves);
     number(o, "movesFailed", c->moves_failed);
     number(o, "queued", c->queued);
@@ -220,6 +249,7 @@ static void thread_id(cJSON *to, const char *id)
 
 static cJSON *waiter(struct server *s, const struct request *r, size_t position)
 {
+    char why[160];
     cJSON *o = cJSON_CreateObject();
     struct thread *t = r->thread_id ? threads_find(&s->threads, slice_str(r->thread_id)) : NULL;
     number(o, "position", position);
@@ -236,6 +266,7 @@ static cJSON *waiter(struct server *s, const struct request *r, size_t position)
     else
         cJSON_AddNullToObject(o, "worker");
     text(o, "stays", t ? mobile_why_not(r, t) : NULL);
+    text(o, "why", why_waits(r, why, sizeof(why)));
     return o;
 }
 

@@ -318,6 +318,7 @@ void worker_start(struct worker *w)
     w->started_at = now_ms();
     w->ready_at = w->last_heard = 0;
     w->streams_since_start = 0;
+    w->event[0] = '\0';
     s->counters.worker_starts++;
     free(w->path);
     w->path = spawn_resolve(s->config);

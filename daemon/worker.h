@@ -29,6 +29,8 @@ enum worker_state {
 #define WORKER_SLOTS 128
 
 #define STDERR_LINES 8
+/* Of the name of its last message, as people are shown it. */
+#define EVENT_MAX 64
 
 /* Who last changed a thread here that is not open: see ownership_asked. */
 #define ASKERS_KEPT 32
@@ -90,6 +92,8 @@ struct worker {
     ev_timer limit; /* until a turn has run too long */
 
     uint64_t started_at, ready_at, last_heard, idle_since; /* ms; 0: not */
+    char event[EVENT_MAX]; /* the method of the last message that it sent by itself; "": none */
+    uint64_t event_at;     /* ms */
     unsigned long streams, restarts;
     unsigned long streams_since_start;
     bool wanted;        /* to be running: started when it is down */
