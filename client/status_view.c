@@ -1,5 +1,6 @@
 #include "client/status_view.h"
 
+#include "client/headline.h"
 #include "client/human.h"
 #include "client/table.h"
 #include "client/text.h"
@@ -58,6 +59,14 @@ static char *written(void (*write)(FILE *, double), const cJSON *value)
     return NULL;
 }
 
+static void print_headline(FILE *to, const cJSON *status, const struct style *s)
+{
+    const char *const moods[] = {[MOOD_GOOD] = s->good, [MOOD_WARN] = s->warn, [MOOD_BAD] = s->bad};
+    fputs(moods[headline_mood(status)], to);
+    headline_print(to, status);
+    fprintf(to, "%s\n", s->end);
+}
+
 /* What is wrong, before anything else. */
 static void print_troubles(FILE *to, const cJSON *status, const struct style *s)
 {
@@ -98,7 +107,7 @@ static void print_summary(FILE *to, const cJSON *status, const struct style *s)
     _cleanup_free_ char *version = shown(member(status, "version"));
     _cleanup_free_ char *command = shown(member(codex, "command"));
     _cleanup_free_ char *codex_version = shown(member(codex, "version"));
-    fprintf(to, "%sdaemon%s   codex-poold %s, pid %.0f, up ", s->bold, s->end,
+    fprintf(to, "\n%sdaemon%s   codex-poold %s, pid %.0f, up ", s->bold, s->end,
             version ? version : "-", number(status, "pid"));
     human_duration(to, number(status, "uptimeMs"));
     fprintf(to, "; codex %s (%s)\n", codex_version ? codex_version : "-", command ? command : "-");
@@ -118,6 +127,14 @@ static void print_summary(FILE *to, const cJSON *status, const struct style *s)
         print_times(to, "moves", member(status, "moveMs"), s);
 }
 
+/* What Codex said last; where its client has yet to answer it, that is what it waits for. */
+static char *last_event(const cJSON *worker)
+{
+    return number(worker, "unansweredAsks") > 0
+               ? strdup("waits for an answer")
+               : shown(member(member(worker, "lastEvent"), "method"));
+}
+
 static void add_worker(struct table *t, const cJSON *worker)
 {
     const cJSON *turn = member(worker, "turn");
@@ -126,10 +143,12 @@ static void add_worker(struct table *t, const cJSON *worker)
     table_cell(t, shown(member(worker, "client")));
     table_cell(t, written(human_duration, member(turn, "runningMs")));
     table_cell(t, written(human_duration, member(turn, "lastEventMs")));
+    table_cell(t, last_event(worker));
     table_cell(t, shown(member(worker, "threads")));
     table_cell(t, shown(member(worker, "streams")));
     table_cell(t, shown(member(worker, "restarts")));
     table_cell(t, written(human_bytes, member(worker, "rssBytes")));
+    table_cell(t, shown(member(worker, "processes")));
     table_cell(t, written(human_duration, member(worker, "ageMs")));
     table_cell(t, shown(member(worker, "pid")));
     table_cell(t, shown(member(turn, "threadId")));
@@ -137,13 +156,13 @@ static void add_worker(struct table *t, const cJSON *worker)
 
 static void print_workers(FILE *to, const cJSON *workers, const struct style *s)
 {
-    static const char *const titles[] = {"WORKER", "STATE",   "CLIENT",  "TURN",
-                                         "SILENT", "THREADS", "STREAMS", "RESTARTS",
-                                         "MEMORY", "AGE",     "PID",     "THREAD"};
+    static const char *const titles[] = {"WORKER",     "STATE",   "CLIENT",  "TURN",     "SILENT",
+                                         "LAST EVENT", "THREADS", "STREAMS", "RESTARTS", "MEMORY",
+                                         "PROCESSES",  "AGE",     "PID",     "THREAD"};
     static_assert(ARRAY_LEN(titles) <= TABLE_COLUMNS_MAX, "too many columns");
     struct table t;
     const cJSON *worker;
-    table_init(&t, titles, ARRAY_LEN(titles), 0x7FD);
+    table_init(&t, titles, ARRAY_LEN(titles), 0x1FDD);
     cJSON_ArrayForEach(worker, workers) add_worker(&t, worker);
     fputc('\n', to);
     if (cJSON_GetArraySize(workers) > 0)
@@ -151,6 +170,21 @@ static void print_workers(FILE *to, const cJSON *workers, const struct style *s)
     else
         fputs("no workers yet\n", to);
     table_deinit(&t);
+}
+
+/* How those that are down have failed. */
+static void print_failures(FILE *to, const cJSON *workers, const struct style *s)
+{
+    const cJSON *worker;
+    cJSON_ArrayForEach(worker, workers)
+    {
+        _cleanup_free_ char *error = shown(member(worker, "lastError"));
+        const cJSON *state = member(worker, "state");
+        if (cJSON_IsString(member(worker, "lastError")) && cJSON_IsString(state) &&
+            strcmp(state->valuestring, "down") == 0)
+            fprintf(to, "%sworker %.0f is down: %s%s\n", s->warn, number(worker, "id"),
+                    error ? error : "-", s->end);
+    }
 }
 
 /* What keeps a worker from being replaced. */
@@ -199,11 +233,20 @@ static char *worker_ids(const cJSON *ids)
 /* Who waits for what. Beyond these a person counts on the summary. */
 #define WAITERS_SHOWN 20
 
-static void add_waiter(struct table *t, const cJSON *waiter)
+static const cJSON *client_name(const cJSON *clients, double id)
 {
-    const cJSON *worker = member(waiter, "worker");
+    const cJSON *client;
+    cJSON_ArrayForEach(client, clients) if (number(client, "id") == id) return member(client,
+                                                                                      "name");
+    return NULL;
+}
+
+static void add_waiter(struct table *t, const cJSON *waiter, const cJSON *clients)
+{
+    const cJSON *worker = member(waiter, "worker"), *why = member(waiter, "why");
     table_cell(t, shown(member(waiter, "position")));
     table_cell(t, shown(member(waiter, "client")));
+    table_cell(t, shown(client_name(clients, number(waiter, "client"))));
     table_cell(t, shown(member(waiter, "method")));
     table_cell(t, written(human_duration, member(waiter, "waitedMs")));
     if (cJSON_IsNumber(worker))
@@ -211,22 +254,24 @@ static void add_waiter(struct table *t, const cJSON *waiter)
     else
         table_printf(t, "any worker");
     table_cell(t, shown(member(waiter, "threadId")));
-    table_cell(t, shown(member(waiter, "stays")));
+    table_cell(t, shown(cJSON_IsString(why) ? why : member(waiter, "stays")));
 }
 
-static void print_waiters(FILE *to, const cJSON *waiters, double length, const struct style *s)
+static void print_waiters(FILE *to, const cJSON *status, const struct style *s)
 {
-    static const char *const titles[] = {"PLACE", "CLIENT", "REQUEST",      "WAITED",
-                                         "FOR",   "THREAD", "DOES NOT MOVE"};
+    static const char *const titles[] = {"PLACE",  "CLIENT", "NAME",   "REQUEST",
+                                         "WAITED", "FOR",    "THREAD", "WHY IT WAITS"};
+    const cJSON *waiters = member(status, "waiters");
+    double length = number(member(status, "queue"), "length");
     struct table t;
     const cJSON *waiter;
     int shown_rows = 0;
-    table_init(&t, titles, ARRAY_LEN(titles), 0xB);
+    table_init(&t, titles, ARRAY_LEN(titles), 0x13);
     cJSON_ArrayForEach(waiter, waiters)
     {
         if (shown_rows == WAITERS_SHOWN)
             break;
-        add_waiter(&t, waiter);
+        add_waiter(&t, waiter, member(status, "clients"));
         shown_rows++;
     }
     fputc('\n', to);
@@ -261,12 +306,14 @@ static void print_clients(FILE *to, const cJSON *clients, const struct style *s)
 void status_view_print(FILE *to, const cJSON *status, bool colour)
 {
     const struct style *s = colour ? &coloured : &plain;
+    print_headline(to, status, s);
     print_troubles(to, status, s);
     print_summary(to, status, s);
     print_workers(to, member(status, "workers"), s);
+    print_failures(to, member(status, "workers"), s);
     print_replacements(to, member(status, "workers"), s);
     if (cJSON_GetArraySize(member(status, "waiters")) > 0)
-        print_waiters(to, member(status, "waiters"), number(member(status, "queue"), "length"), s);
+        print_waiters(to, status, s);
     if (cJSON_GetArraySize(member(status, "clients")) > 0)
         print_clients(to, member(status, "clients"), s);
 }

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#define TABLE_COLUMNS_MAX 12
+#define TABLE_COLUMNS_MAX 16
 
 struct table {
     size_t columns, count, cap;

@@ -14,11 +14,12 @@ const STATUS = {
             id: 1, pid: 101, state: 'busy', client: 4, threads: 3, streams: 10, restarts: 0,
             version: '0.169.0',
             turn: { threadId: 'thread-a', turnId: 'turn-a', runningMs: 61000, lastEventMs: 20 },
+            lastEvent: { method: 'item/agentMessage/delta', agoMs: 20 }, unansweredAsks: 0,
             rssBytes: 138000000, processes: 2, ageMs: 90000000,
         },
         {
             id: 2, pid: null, state: 'down', client: null, threads: 0, streams: 0, restarts: 7, version: null,
-            turn: null, rssBytes: 0, processes: 0, ageMs: 0,
+            turn: null, rssBytes: 0, processes: 0, ageMs: 0, lastError: 'exit code 1: no login\u001b[2J',
         },
     ],
     clients: [
@@ -39,14 +40,17 @@ test('status is a table', async (t) => {
     assert.equal(code, 0);
     assert.equal(err, '');
     assert.equal(out, [
+        '2 workers: 1 busy, 1 down; 1 waiting, longest 1.5 s',
+        '',
         'daemon   codex-poold 1.2.3, pid 77, up 1h 2m; codex 0.169.0 (codex)',
         'pool     2 workers at most: 1 ready, 1 busy, 0 starting, 0 down',
         'queue    1 of 1024 waiting, the oldest for 1.5 s',
         'waits    4 so far: p50 1 ms, p95 1.2 s, p99 3.0 s, max 3.1 s',
         '',
-        'WORKER  STATE  CLIENT   TURN  SILENT  THREADS  STREAMS  RESTARTS  MEMORY    AGE  PID  THREAD',
-        '     1  busy        4  1m 1s   20 ms        3       10         0  138 MB  1d 1h  101  thread-a',
-        '     2  down        -      -       -        0        0         7    0 kB   0 ms    -  -',
+        'WORKER  STATE  CLIENT   TURN  SILENT  LAST EVENT               THREADS  STREAMS  RESTARTS  MEMORY  PROCESSES    AGE  PID  THREAD',
+        '     1  busy        4  1m 1s   20 ms  item/agentMessage/delta        3       10         0  138 MB          2  1d 1h  101  thread-a',
+        '     2  down        -      -       -  -                              0        0         7    0 kB          0   0 ms    -  -',
+        'worker 2 is down: exit code 1: no login\\x1b[2J',
         '',
         'CLIENT  NAME                WORKERS  WAITING   PID   UID  CONNECTED',
         '     4  chat \\x1b[2Jserver  1, 2           2   999     0      5.0 s',
@@ -56,9 +60,9 @@ test('status is a table', async (t) => {
 });
 
 test('status shows who waits for what, and why a thread does not move', async (t) => {
-    const waiter = { client: 4, id: 7, method: 'turn/start', threadId: 'thread-b', waitedMs: 1500, worker: 1, stays: 'it is ephemeral' };
+    const waiter = { client: 4, id: 7, method: 'turn/start', threadId: 'thread-b', waitedMs: 1500, worker: 1, stays: 'it is ephemeral', why: 'worker 1 is busy and has it' };
     const waiters = Array.from({ length: 25 }, (_, i) => ({
-        ...waiter, position: i + 1, ...(i > 0 && { threadId: null, method: 'thread/start', worker: null, stays: null }),
+        ...waiter, position: i + 1, ...(i > 0 && { threadId: null, method: 'thread/start', worker: null, stays: null, client: 12, why: undefined }),
     }));
     const daemon = await PlayedDaemon.start(t, statusIs({
         ...STATUS, queue: { ...STATUS.queue, length: 30 }, waiters, moveMs: { count: 2, p50: 20, p95: 30, p99: 30, max: 30 },
@@ -68,9 +72,9 @@ test('status shows who waits for what, and why a thread does not move', async (t
     const lines = out.split('\n');
     const at = lines.findIndex((line) => line.startsWith('PLACE'));
     assert.deepEqual(lines.slice(at, at + 3), [
-        'PLACE  CLIENT  REQUEST       WAITED  FOR         THREAD    DOES NOT MOVE',
-        '    1       4  turn/start     1.5 s  worker 1    thread-b  it is ephemeral',
-        '    2       4  thread/start   1.5 s  any worker  -         -',
+        'PLACE  CLIENT  NAME                REQUEST       WAITED  FOR         THREAD    WHY IT WAITS',
+        '    1       4  chat \\x1b[2Jserver  turn/start     1.5 s  worker 1    thread-b  worker 1 is busy and has it',
+        '    2      12  -                   thread/start   1.5 s  any worker  -         -',
     ]);
     assert.match(lines[at + 20], /^ +20 /);
     assert.equal(lines[at + 21], 'and 10 more');
@@ -84,7 +88,7 @@ test('status shows what keeps a worker from being replaced', async (t) => {
             { threadId: 'thread-b', client: 12, stays: null },
         ],
     };
-    const workers = [{ ...STATUS.workers[0], replace }, { ...STATUS.workers[1], replace: null }];
+    const workers = [{ ...STATUS.workers[0], replace }, { ...STATUS.workers[1], lastError: undefined, replace: null }];
     const daemon = await PlayedDaemon.start(t, statusIs({ ...STATUS, workers }));
     const { out } = await run(t, daemon.args('status'));
     assert.ok(out.includes([
@@ -96,12 +100,20 @@ test('status shows what keeps a worker from being replaced', async (t) => {
     ].join('\n')), out);
 });
 
-test('status says first what is wrong', async (t) => {
+test('status says first how things are, then what is wrong', async (t) => {
+    const states = (...all) => all.map((state, i) => ({ ...STATUS.workers[0], id: i + 1, state }));
+    const busy = { pool: { ...STATUS.pool, down: 0 }, workers: states('busy', 'idle', 'busy') };
     const wrong = [
-        [{ pool: { ...STATUS.pool, down: 1 } }, /^1 of 2 workers is down: codex does not start/],
-        [{ pool: { ...STATUS.pool, down: 2 } }, /^No worker can be had: codex does not start/],
-        [{ accepting: false }, /^The daemon is stopping/],
-        [{ queue: { length: 5, max: 5, oldestWaitMs: 1 } }, /^The queue is full/],
+        [busy, /^3 workers: 2 busy, 1 idle; 1 waiting, longest 1\.5 s\n\n/],
+        [{ ...busy, queue: { length: 0 } }, /^3 workers: 2 busy, 1 idle; nobody waits\n\n/],
+        [{ ...busy, admission: 'paused' }, /^paused; 3 workers: /],
+        [{ workers: states('aborting', 'starting', 'stopping'), queue: {} },
+            /^3 workers: 1 being cleaned up, 1 starting, 1 stopping; nobody waits\n/],
+        [{ workers: states('idle') }, /^1 worker: 1 idle;/],
+        [{ pool: { ...STATUS.pool, down: 1 } }, /^2 workers: .*\n1 of 2 workers is down: codex does not start/],
+        [{ pool: { ...STATUS.pool, down: 2 } }, /^2 workers: .*\nNo worker can be had: codex does not start/],
+        [{ accepting: false }, /^stopping; 2 workers: .*\nThe daemon is stopping/],
+        [{ queue: { length: 5, max: 5, oldestWaitMs: 1 } }, /^2 workers: .*\nThe queue is full/],
     ];
     for (const [change, expected] of wrong) {
         const daemon = await PlayedDaemon.start(t, statusIs({ ...STATUS, ...change }));
@@ -109,11 +121,17 @@ test('status says first what is wrong', async (t) => {
     }
 });
 
+test('status says that Codex waits for an answer of its client', async (t) => {
+    const workers = [{ ...STATUS.workers[0], unansweredAsks: 1 }];
+    const daemon = await PlayedDaemon.start(t, statusIs({ ...STATUS, workers }));
+    assert.match((await run(t, daemon.args('status'))).out, /20 ms  waits for an answer  /);
+});
+
 test('status of a daemon that has just started', async (t) => {
     const daemon = await PlayedDaemon.start(t, statusIs({ version: '1', pid: 1, workers: [], clients: [] }));
     const { code, out } = await run(t, daemon.args('status'));
     assert.equal(code, 0);
-    assert.match(out, /no workers yet/);
+    assert.match(out, /^no workers; nobody waits\n[^]*no workers yet/);
 });
 
 test('status --json is the answer as it came', async (t) => {
@@ -142,8 +160,8 @@ test('status --watch repeats until Ctrl-C', async (t) => {
     process.kill('SIGINT');
     const { code, out } = await process.end();
     assert.equal(code, 0);
-    const [first, second] = out.split('\n\ndaemon');
-    assert.match(first, /^daemon.*up 1m 0s/);
+    const [first, second] = out.split('\n\n2 workers');
+    assert.match(first, /^2 workers[^]*up 1m 0s/);
     assert.match(second, /up 2m 0s/);
     assert.ok(!out.includes('\u001b'));
     assert.equal(daemon.peers.length, 1);
