@@ -34,6 +34,11 @@ CLIENT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard client/*.c)))
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/unit/*.c)))
 # What the unit tests take from the daemon: the parts that know no loop and no process.
 UNIT_DAEMON_OBJ := $(patsubst %,$(BUILD)/obj/daemon/%.o,config config_print log queue thread policy settings)
+# And from the client: the parts of `codex-pool top` that know no terminal and no connection.
+UNIT_CLIENT_OBJ := $(patsubst %,$(BUILD)/obj/client/%.o,headline human text top_cells top_layout top_model top_rows \
+  top_spark top_ui)
+# The screen of `codex-pool top`: ncurses with wide characters, in one library or two.
+CURSES_LIBS ?= $(or $(shell pkg-config --libs ncursesw 2>/dev/null),-lncursesw -ltinfo)
 # The fuzz targets, tests/fuzz/fuzz_NAME.c; without a fuzzer they only run given inputs (see tests/fuzz/fuzz.h).
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_MAIN := $(if $(FUZZER),,$(BUILD)/obj/tests/fuzz/replay.o)
@@ -82,9 +87,9 @@ $(BUILD)/codex-poold: $(DAEMON_OBJ) $(PROTO_OBJ)
 
 $(BUILD)/codex-pool: $(CLIENT_OBJ) $(PROTO_OBJ)
 	@echo '  LINK  $@'
-	@$(CC) $(ALL_LDFLAGS) $^ -lcjson -o $@
+	@$(CC) $(ALL_LDFLAGS) $^ -lcjson $(CURSES_LIBS) -o $@
 
-$(BUILD)/unit-tests: $(UNIT_OBJ) $(UNIT_DAEMON_OBJ) $(PROTO_OBJ)
+$(BUILD)/unit-tests: $(UNIT_OBJ) $(UNIT_DAEMON_OBJ) $(UNIT_CLIENT_OBJ) $(PROTO_OBJ)
 	@echo '  LINK  $@'
 	@$(CC) $(ALL_LDFLAGS) $^ $$(pkg-config --libs check) -lcjson -lm -o $@
 

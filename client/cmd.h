@@ -28,12 +28,14 @@ int cmd_run(const struct cmd *cmd, const char *socket, int argc, char **argv);
 /* Every command that is one steering method of the daemon's. */
 int cmd_steer(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_status(const struct cmd *cmd, const char *socket, int argc, char **argv);
+int cmd_top(const struct cmd *cmd, const char *socket, int argc, char **argv);
 
 extern const char cmd_app_server_help[];
 extern const char cmd_call_help[];
 extern const char cmd_ping_help[];
 extern const char cmd_run_help[];
 extern const char cmd_status_help[];
+extern const char cmd_top_help[];
 extern const char cmd_resize_help[];
 extern const char cmd_recycle_help[];
 extern const char cmd_pause_help[];

@@ -15,6 +15,7 @@ static const struct cmd commands[] = {
     {"app-server", "[--socket PATH] app-server [ANY CODEX FLAGS]", cmd_app_server_help,
      cmd_app_server},
     {"status", "[--socket PATH] status [--json] [--watch]", cmd_status_help, cmd_status},
+    {"top", "[--socket PATH] top", cmd_top_help, cmd_top},
     {"ping", "[--socket PATH] ping", cmd_ping_help, cmd_ping},
     {"call", "[--socket PATH] call METHOD [PARAMS-JSON]", cmd_call_help, cmd_call},
     {"resize", "[--socket PATH] resize [--json] N", cmd_resize_help, cmd_steer},
@@ -38,6 +39,7 @@ static const char help[] =
     "  run PROMPT|-   run one turn and stream its text\n"
     "  app-server     be a `codex app-server` on stdin and stdout, served by the pool\n"
     "  status         who runs, who waits\n"
+    "  top            the same all the time, and what to do about it\n"
     "  ping           is the daemon there\n"
     "  call METHOD    send any request and print its result\n"
     "\n"

@@ -87,8 +87,7 @@ char *text_quote(struct slice bytes)
     return text;
 }
 
-/* The length of the UTF-8 sequence at p and its character; broken ones are one byte, U+FFFD. */
-static size_t decode(const char *p, size_t left, unsigned *code)
+size_t text_decode(const char *p, size_t left, unsigned *code)
 {
     unsigned char lead = (unsigned char)p[0];
     size_t n = lead < 0x80 ? 1 : lead < 0xC0 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
@@ -122,7 +121,7 @@ static void show(FILE *to, struct slice bytes, const char *indent)
 {
     for (size_t i = 0; i < bytes.n;) {
         unsigned code;
-        size_t n = decode(bytes.p + i, bytes.n - i, &code);
+        size_t n = text_decode(bytes.p + i, bytes.n - i, &code);
         bool broken = n == 1 && code == 0xFFFD;
         if (code == '\n')
             fprintf(to, "\n%s", indent ? indent : "");

@@ -14,6 +14,10 @@ char *text_unescape(struct slice raw, size_t *n);
  * that are no UTF-8 stay as they are (json_valid tells). */
 char *text_quote(struct slice bytes);
 
+/* The length of the UTF-8 sequence at p, of which `left` > 0 bytes are there, and its character; of
+ * a broken one it is one byte, U+FFFD. */
+size_t text_decode(const char *p, size_t left, unsigned *code);
+
 /* Writes UTF-8 so that it cannot move the cursor, colour the screen or reorder what is read:
  * control and direction characters are spelled out, a line feed is followed by `indent`. */
 void text_show(FILE *to, struct slice bytes, const char *indent);

@@ -36,6 +36,7 @@ missing_build() {
     has_headers ev.h || echo libev-dev
     has_headers cjson/cJSON.h || echo libcjson-dev
     has_headers check.h || echo check
+    has_headers curses.h || echo libncurses-dev
     has_node || echo nodejs
     have npm || echo npm
     # Node.js of the distribution trusts what the system trusts.
@@ -46,6 +47,7 @@ missing_check() {
     { have systemd-analyze && have systemctl; } || echo systemd
     have dbus-daemon || echo dbus-daemon
     have unshare || echo util-linux
+    have tmux || echo tmux
 }
 
 missing_clang() {

@@ -213,14 +213,14 @@ test('a Codex that cannot be started is told by run and by status', async (t) =>
     await daemon.untilStatus((s) => s.pool.down === 1, 'the worker is down');
     const status = await run(t, args(daemon, 'status'));
     assert.equal(status.code, 0);
-    assert.match(status.out, /^No worker can be had/);
+    assert.match(status.out, /^No worker can be had/m);
 });
 
 test('status, ping and call', async (t) => {
     const [daemon, worker] = await startPool(t, 1);
     const [process, turn] = await running(t, daemon, worker, 'hi');
     const { out } = await run(t, args(daemon, 'status'));
-    assert.match(out, /^daemon +codex-poold \d+\.\d+\.\d+, pid \d+, up /);
+    assert.match(out, /^daemon +codex-poold \d+\.\d+\.\d+, pid \d+, up /m);
     assert.match(out, new RegExp(`^ +1 +busy .* ${turn.thread.id}$`, 'm'));
     assert.match(out, /^ +\d+ +codex-pool +1 /m);
     const json = JSON.parse((await run(t, args(daemon, 'status', '--json'))).out);
