@@ -12,11 +12,11 @@
 #include <sys/signalfd.h>
 
 const char cmd_top_help[] =
-    "Shows the workers and the queue, again every second, on the whole terminal: what\n"
-    "each worker does and for whom, who waits for what and why, and over the last\n"
+    "Shows the workers and the queue on the whole terminal, again every second: what\n"
+    "each worker does and for whom, who waits for what and why; and for the last\n"
     "minutes how many turns have ended and how long the longest wait was.\n"
     "\n"
-    "  up, down       select a worker, or somebody who waits; more of it is shown below\n"
+    "  up, down       select a worker or somebody who waits: more of it is shown\n"
     "  s              sort the workers by another column\n"
     "  i, k, r        interrupt the turn, drop the client, recycle the worker\n"
     "  p              pause the pool, or resume it\n"

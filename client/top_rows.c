@@ -21,26 +21,26 @@ enum {
 enum { Q_PLACE, Q_CLIENT, Q_REQUEST, Q_WAITED, Q_FOR, Q_THREAD, Q_WHY, Q_COUNT };
 
 const struct column top_worker_columns[] = {
-    [W_ID] = {"WORKER", 6, 6, 100, .right = true},
-    [W_STATE] = {"STATE", 5, 8, 95},
-    [W_CLIENT] = {"CLIENT", 8, 24, 80},
-    [W_TURN] = {"TURN", 7, 7, 90, .right = true},
-    [W_SILENT] = {"SILENT", 7, 7, 60, .right = true},
-    [W_EVENT] = {"LAST EVENT", 12, 40, 50},
-    [W_MEMORY] = {"MEMORY", 7, 7, 70, .right = true},
-    [W_PROCESSES] = {"PROCS", 5, 5, 30, .right = true},
-    [W_THREAD] = {"THREAD", 9, 36, 40, .keep_end = true},
+    [W_ID] = {"WORKER", 6, 6, 100, true, false},
+    [W_STATE] = {"STATE", 5, 8, 95, false, false},
+    [W_CLIENT] = {"CLIENT", 8, 24, 80, false, false},
+    [W_TURN] = {"TURN", 7, 7, 90, true, false},
+    [W_SILENT] = {"SILENT", 7, 7, 60, true, false},
+    [W_EVENT] = {"LAST EVENT", 12, 40, 50, false, false},
+    [W_MEMORY] = {"MEMORY", 7, 7, 70, true, false},
+    [W_PROCESSES] = {"PROCS", 5, 5, 30, true, false},
+    [W_THREAD] = {"THREAD", 9, 36, 40, false, true},
 };
 const size_t top_n_worker_columns = ARRAY_LEN(top_worker_columns);
 
 const struct column top_waiter_columns[] = {
-    [Q_PLACE] = {"PLACE", 6, 6, 100, .right = true},
-    [Q_CLIENT] = {"CLIENT", 8, 24, 80},
-    [Q_REQUEST] = {"REQUEST", 12, 22, 85},
-    [Q_WAITED] = {"WAITED", 7, 7, 90, .right = true},
-    [Q_FOR] = {"FOR", 8, 10, 75},
-    [Q_THREAD] = {"THREAD", 9, 36, 40, .keep_end = true},
-    [Q_WHY] = {"WHY", 16, 90, 65},
+    [Q_PLACE] = {"PLACE", 6, 6, 100, true, false},
+    [Q_CLIENT] = {"CLIENT", 8, 24, 80, false, false},
+    [Q_REQUEST] = {"REQUEST", 12, 22, 85, false, false},
+    [Q_WAITED] = {"WAITED", 7, 7, 90, true, false},
+    [Q_FOR] = {"FOR", 8, 10, 75, false, false},
+    [Q_THREAD] = {"THREAD", 9, 36, 40, false, true},
+    [Q_WHY] = {"WHY", 16, 90, 65, false, false},
 };
 const size_t top_n_waiter_columns = ARRAY_LEN(top_waiter_columns);
 

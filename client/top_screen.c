@@ -1,5 +1,6 @@
 #include "client/top_screen.h"
 
+#include "client/top_terminal.h"
 #include "client/top_ui.h"
 
 #define NCURSES_NOMACROS 1
@@ -25,7 +26,7 @@ static void start_colours(struct screen *s)
 bool screen_open(struct screen *s, bool colour)
 {
     *s = (struct screen){.colour = colour};
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || !terminal_fits())
         return false;
     s->terminal = newterm(NULL, stdout, stdin);
     if (!s->terminal)

@@ -21,7 +21,8 @@
     X(thread)                                                                                      \
     X(config)                                                                                      \
     X(settings)                                                                                    \
-    X(policy)
+    X(policy)                                                                                      \
+    X(top)
 
 #define UNIT_DECLARE(name) Suite *suite_##name(void);
 UNIT_SUITES(UNIT_DECLARE)
