@@ -6,9 +6,10 @@
 #include <sys/ioctl.h>
 
 const char cmd_status_help[] =
-    "Shows how things are, in a line; the daemon, the pool, the queue; what each worker\n"
-    "does (TURN: how long its turn has run, SILENT: since Codex last said something of\n"
-    "it, LAST EVENT: what that was); who waits for what, and why; and who is connected.\n"
+    "Shows how things are, in a line; the daemon, the pool, the queue; what each\n"
+    "worker does (TURN: how long its turn has run, SILENT: since Codex last said\n"
+    "something of it, LAST EVENT: what that was); who waits for what, and why; and\n"
+    "who is connected.\n"
     "\n"
     "  --json         print the daemon's answer as one JSON document on a line\n"
     "  --watch        again every second until Ctrl-C\n"
