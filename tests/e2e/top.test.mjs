@@ -332,8 +332,8 @@ for (const [name, end, code] of ENDS) {
         const after = await terminal.shows(`code ${code}`);
         assert.ok(after.startsWith(before), `${before}\n---\n${after}`);
         assert.equal(await terminal.ask('#{alternate_on} #{cursor_flag} #{keypad_flag}'), '0 1 0');
-        await terminal.command(`stty -a | diff - ${settings} && echo same`);
-        await terminal.shows(/\nsame\n/);
+        await terminal.command(`clear; stty -a | diff - ${settings} && echo "sa"me`);
+        await terminal.shows(/^same\n\$$/);
     });
 }
 
