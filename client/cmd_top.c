@@ -41,7 +41,7 @@ struct top {
     bool quits;
 };
 
-static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP};
+static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT};
 
 static int catch_signals(void)
 {
@@ -61,6 +61,7 @@ static void take_signal(struct top *t)
         return;
     switch (info.ssi_signo) {
     case SIGWINCH:
+    case SIGCONT: /* somebody else may have written to it */
         screen_resized(&t->view.screen);
         break;
     case SIGTSTP:

@@ -51,7 +51,8 @@ void link_disconnect(struct top_link *l, const char *why)
     linebuf_deinit(&l->in);
     linebuf_init(&l->in, LINK_MAX_LINE);
     l->out.begin = l->out.end = 0;
-    (void)snprintf(l->why, sizeof(l->why), "%s", why);
+    (void)snprintf(l->why, sizeof(l->why), "%s", l->said[0] ? l->said : why);
+    l->said[0] = '\0';
 }
 
 bool link_connect(struct top_link *l)
@@ -145,6 +146,13 @@ static char *error_words(struct slice error)
     return words;
 }
 
+/* One that belongs to no request. */
+static void note_error(struct top_link *l, struct slice error)
+{
+    _cleanup_free_ char *words = error_words(error);
+    (void)snprintf(l->said, sizeof(l->said), "%s", words ? words : "");
+}
+
 static enum link_event take(struct top_link *l, const struct envelope *e, struct link_message *m)
 {
     int64_t id = session_id(e->id);
@@ -186,7 +194,10 @@ enum link_event link_next(struct top_link *l, struct link_message *m)
     while ((r = linebuf_next(&l->in, &line)) == LINEBUF_OK) {
         struct envelope e;
         const char *why;
-        if (envelope_scan(line, &e, &why) != ENVELOPE_OK || e.kind != ENVELOPE_RESPONSE)
+        bool valid = envelope_scan(line, &e, &why) == ENVELOPE_OK;
+        if (!valid && e.error.p)
+            note_error(l, e.error);
+        if (!valid || e.kind != ENVELOPE_RESPONSE)
             continue;
         enum link_event event = take(l, &e, m);
         if (event != LINK_NOTHING)

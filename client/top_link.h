@@ -16,6 +16,7 @@ struct top_link {
     int64_t last_id;
     int64_t status_id; /* of the pool/status that is not answered; 0: none */
     struct list asked; /* other requests that are not answered */
+    char said[160];    /* by the daemon of the connection itself, such as why it ends it; "" */
     char why[160];     /* it is not connected */
 };
 

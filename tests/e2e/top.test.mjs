@@ -303,6 +303,18 @@ test('a daemon that does not answer', { skip: noTerminal }, async (t) => {
     await terminal.shows(/top\n\$$/);
 });
 
+test('a daemon that lets nobody in says why', { skip: noTerminal }, async (t) => {
+    const { terminal } = await top(t, {
+        answers: {
+            'pool/status': (peer) => {
+                peer.send({ id: null, error: { code: -32014, message: 'uid 7 may not connect' } });
+                peer.socket.end();
+            },
+        },
+    });
+    await terminal.shows(/^no daemon, trying again\n.*: uid 7 may not connect \(-32014\)\n/);
+});
+
 test('no daemon at the start', { skip: noTerminal }, async (t) => {
     const terminal = await Terminal.start(t);
     await terminal.pool('--socket', join(await temporary(t), 's'), 'top; echo "code $?"');
