@@ -52,13 +52,15 @@ test('the worker of a thread is being cleaned up', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: { interruptTimeoutMs: 60000 } });
     const kept = await converse(daemon, 'kept');
     const leaver = await runTurn(daemon, 'leaver');
-    const interrupted = new Promise((resolve) => worker.on('turn/interrupt', resolve));
+    const held = [];
+    worker.on('turn/interrupt', (request) => held.push(request));
     await leaver.client.close();
-    const interrupt = await interrupted;
+    await daemon.untilStatus((s) => s.workers[0].state === 'aborting', 'the worker is being cleaned up');
     const waiting = kept.client.startTurn(kept.threadId);
     assert.equal((await first(daemon)).why,
         'worker 1 has its thread and is being cleaned up after a client that left');
-    worker.default(interrupt);
+    worker.on('turn/interrupt', (request) => worker.default(request));
+    held.forEach((request) => worker.default(request));
     await waiting;
     worker.turn(kept.threadId).complete();
 });

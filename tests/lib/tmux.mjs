@@ -1,7 +1,7 @@
 // A real terminal, played by tmux: a shell on a screen of any size, which is typed to and looked at.
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -100,17 +100,35 @@ export class Terminal {
         await this.tmux('resize-window', '-x', String(width), '-y', String(height));
     }
 
-    /** The pid of what runs in the shell. */
-    async foreground() {
+    /** The pids of what the shell runs. */
+    async children() {
         const shell = await this.ask('#{pane_pid}');
-        const { stdout } = await exec('ps', ['--ppid', shell, '-o', 'pid=']);
-        return Number(stdout);
+        return readFileSync(`/proc/${shell}/task/${shell}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
     }
 
-    /** The whole of it, with all that runs in it. */
+    /** The pid of the one thing that the shell runs. */
+    async foreground() {
+        return (await this.children())[0];
+    }
+
+    /** What runs in the shell, before it would be told by the end of its terminal. */
+    async #endChildren() {
+        const pids = await this.children().catch(() => []); // the server may have ended by itself
+        for (const pid of pids) process.kill(pid, 'SIGTERM');
+        try {
+            await until(() => !pids.some(isAlive), `all in the terminal has ended by SIGTERM: ${pids}`);
+        } finally {
+            for (const pid of pids.filter(isAlive)) process.kill(pid, 'SIGKILL');
+        }
+    }
+
     async end() {
-        await this.tmux('kill-server').catch(() => {});
-        if (this.server) await until(() => !isAlive(this.server), 'tmux has ended');
-        rmSync(this.dir, { recursive: true, force: true });
+        try {
+            await this.#endChildren();
+        } finally {
+            await this.tmux('kill-server').catch(() => {});
+            if (this.server) await until(() => !isAlive(this.server), 'tmux has ended');
+            rmSync(this.dir, { recursive: true, force: true });
+        }
     }
 }
