@@ -101,6 +101,8 @@ const char *why_waits(const struct request *r, char *room, size_t n)
         r->thread_id ? threads_find(&s->threads, slice_str(r->thread_id)) : NULL;
     if (r->client->doomed)
         return "its client is gone";
+    if (s->admission == ADMISSION_PAUSED)
+        return "the pool is paused";
     if (!pool_in_share(r->client))
         return "its user has as many workers as maxLeasesPerUid allows";
     return t ? why_owner(r, t, room, n) : why_no_worker(s, room, n);

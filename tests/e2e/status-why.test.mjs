@@ -48,6 +48,16 @@ test('the share of a user is used up beside an idle worker', async (t) => {
     await waiting;
 });
 
+test('the pool is paused beside an idle worker', async (t) => {
+    const [daemon] = await startPool(t);
+    const admin = await PoolClient.open(daemon);
+    await admin.request('pool/pause');
+    const { waiting } = await waitInLine(daemon);
+    assert.equal((await first(daemon)).why, 'the pool is paused');
+    await admin.request('pool/resume');
+    await waiting;
+});
+
 test('the worker of a thread is being cleaned up', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: { interruptTimeoutMs: 60000 } });
     const kept = await converse(daemon, 'kept');

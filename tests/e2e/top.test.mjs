@@ -441,3 +441,36 @@ test('a pool at work', { skip: noTerminal }, async (t) => {
     await waiter.close();
     await terminal.shows(/^2 workers: 2 idle; nobody waits/);
 });
+
+test('its keys steer a pool', { skip: noTerminal }, async (t) => {
+    const [daemon] = await startPool(t, 2, { config: { drainTimeoutMs: 0 } });
+    const terminal = await Terminal.start(t);
+    await terminal.pool('--socket', daemon.socket, 'top');
+    await terminal.shows(/^2 workers: 2 idle; nobody waits/);
+    await terminal.type('py');
+    await terminal.shows(/^paused; 2 workers: 2 idle[^]*pause the pool: done/);
+    const { waiting } = await waitInLine(daemon, 'patient');
+    await terminal.shows(/ patient +thread\/start .* any +- +the pool is paused$/m);
+    await terminal.type('py');
+    await terminal.shows(/^2 workers: [^]*resume the pool: done/);
+    await waiting;
+
+    const { client: caller, threadId, worker } = await runTurn(daemon, 'caller');
+    const selected = new RegExp(`^worker ${worker.number}: thread ${threadId}`, 'm');
+    await terminal.press(...(worker.number === 1 ? ['Home'] : ['Home', 'Down']));
+    await terminal.shows(selected);
+    await terminal.type('iy');
+    await terminal.shows(`(caller) on worker ${worker.number}: done`);
+    await caller.next('turn/completed', (p) => p.turn.status === 'interrupted');
+
+    await caller.startTurn(threadId);
+    await terminal.shows(selected);
+    await terminal.type('ky');
+    await terminal.shows(/drop client \d+ \(caller\): done/);
+    await caller.ended;
+
+    await terminal.type('ry');
+    const next = await daemon.fake.worker();
+    await terminal.shows(`recycle worker ${worker.number}: done`);
+    assert.ok(worker.gone && next.number > 2);
+});
