@@ -304,15 +304,22 @@ test('a daemon that does not answer', { skip: noTerminal }, async (t) => {
 });
 
 test('a daemon that lets nobody in says why', { skip: noTerminal }, async (t) => {
+    let closed = true;
     const { terminal } = await top(t, {
         answers: {
-            'pool/status': (peer) => {
+            'pool/status': (peer, m) => {
+                if (!closed) {
+                    peer.result(m, STATUS);
+                    return;
+                }
                 peer.send({ id: null, error: { code: -32014, message: 'uid 7 may not connect' } });
                 peer.socket.end();
             },
         },
     });
     await terminal.shows(/^no daemon, trying again\n.*: uid 7 may not connect \(-32014\)\n/);
+    closed = false;
+    await terminal.shows(/^3 workers: /);
 });
 
 test('no daemon at the start', { skip: noTerminal }, async (t) => {
