@@ -26,12 +26,14 @@ int cmd_call(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_ping(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_run(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_status(const struct cmd *cmd, const char *socket, int argc, char **argv);
+int cmd_trace(const struct cmd *cmd, const char *socket, int argc, char **argv);
 
 extern const char cmd_app_server_help[];
 extern const char cmd_call_help[];
 extern const char cmd_ping_help[];
 extern const char cmd_run_help[];
 extern const char cmd_status_help[];
+extern const char cmd_trace_help[];
 
 /* Usage line and help to stdout; CMD_DONE. */
 int cmd_print_help(const struct cmd *cmd);

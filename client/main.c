@@ -15,6 +15,10 @@ static const struct cmd commands[] = {
     {"app-server", "[--socket PATH] app-server [ANY CODEX FLAGS]", cmd_app_server_help,
      cmd_app_server},
     {"status", "[--socket PATH] status [--json] [--watch]", cmd_status_help, cmd_status},
+    {"trace",
+     "[--socket PATH] trace [--client N] [--worker N] [--thread ID]\n"
+     "                  [--method GLOB] [--full] [--json]",
+     cmd_trace_help, cmd_trace},
     {"ping", "[--socket PATH] ping", cmd_ping_help, cmd_ping},
     {"call", "[--socket PATH] call METHOD [PARAMS-JSON]", cmd_call_help, cmd_call},
 };
@@ -28,6 +32,7 @@ static const char help[] =
     "  run PROMPT|-   run one turn and stream its text\n"
     "  app-server     be a `codex app-server` on stdin and stdout, served by the pool\n"
     "  status         who runs, who waits\n"
+    "  trace          the messages that go by, live\n"
     "  ping           is the daemon there\n"
     "  call METHOD    send any request and print its result\n"
     "\n"
@@ -55,7 +60,7 @@ static int usage_error(const char *what, const char *which)
 {
     fprintf(stderr, "codex-pool: %s%s%s%s\n%s", what, which ? " '" : "", which ? which : "",
             which ? "'" : "", usage);
-    fputs("commands: run, app-server, status, ping, call; --help tells more\n", stderr);
+    fputs("commands: run, app-server, status, trace, ping, call; --help tells more\n", stderr);
     return CMD_USAGE;
 }
 

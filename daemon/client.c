@@ -4,6 +4,7 @@
 #include "daemon/asks.h"
 #include "daemon/request.h"
 #include "daemon/router.h"
+#include "daemon/trace.h"
 #include "daemon/worker.h"
 
 #include <assert.h>
@@ -84,6 +85,7 @@ static void stop_watching(struct client *c)
 void client_free(struct client *c)
 {
     struct server *s = c->server;
+    trace_end(c);
     assert(list_empty(&c->requests) && list_empty(&c->leases) && list_empty(&c->threads) &&
            list_empty(&c->asks));
     stop_watching(c);
@@ -115,6 +117,9 @@ static void update_workers(struct client *c)
 static void check_output(struct client *c)
 {
     size_t n = outbuf_len(&c->out);
+    if (c->traced_bytes > n)
+        c->traced_bytes = n;
+    n -= c->traced_bytes; /* nobody is to produce less because of a trace */
     if (n >= OUTPUT_HIGH && !client_backlogged(c)) {
         client_pause(c, CLIENT_PAUSE_OUTPUT);
         update_workers(c);
@@ -129,6 +134,8 @@ void client_send_spliced(struct client *c, struct slice line, size_t at, size_t 
 {
     if (c->doomed)
         return;
+    /* First, since this client may be one that is told. */
+    trace_message(c->server, TRACE_TO_CLIENT, c, NULL, line, at, instead);
     if (outbuf_reserve(&c->out, line.n - len + instead.n + 1) < 0) {
         client_doom(c, "out of memory for its output");
         return;

@@ -3,6 +3,7 @@
 #include "daemon/crew.h"
 #include "daemon/pool.h"
 #include "daemon/status.h"
+#include "daemon/trace.h"
 #include "proto/json.h"
 
 #include <stdio.h>
@@ -130,8 +131,9 @@ static const struct {
     const char *name;
     void (*handle)(struct client *c, struct slice line, const struct envelope *e);
 } own_methods[] = {
-    {"pool/ping", on_ping},       {"pool/status", on_status}, {"pool/acquire", on_acquire},
-    {"pool/release", on_release}, {"pool/cancel", on_cancel}, {"pool/subscribe", on_subscribe},
+    {"pool/ping", on_ping},        {"pool/status", on_status}, {"pool/acquire", on_acquire},
+    {"pool/release", on_release},  {"pool/cancel", on_cancel}, {"pool/subscribe", on_subscribe},
+    {"pool/trace", trace_request},
 };
 
 void control_request(struct client *c, struct slice line, const struct envelope *e)

@@ -85,7 +85,7 @@ static size_t escape(char *to, size_t room, const char *from, bool json)
     return n;
 }
 
-static void stamp(char *to, size_t n)
+void log_stamp(char *to, size_t n)
 {
     struct timespec now;
     struct tm tm;
@@ -101,7 +101,7 @@ static bool write_line(struct log *log, enum log_level level, const char *messag
     bool json = log->format == LOG_JSON;
     (void)escape(text, sizeof(text), message, json);
     json_clean_text(text);
-    stamp(when, sizeof(when));
+    log_stamp(when, sizeof(when));
     /* Of syslog(3): err, warning, info, debug, debug. */
     static const int priorities[] = {3, 4, 6, 7, 7};
     if (log->journal && !json)

@@ -24,6 +24,9 @@ const char *log_level_name(enum log_level level);
 int log_level_parse(const char *name);
 int log_format_parse(const char *name);
 
+/* The time of day, as the lines have it. */
+void log_stamp(char *to, size_t n);
+
 /* One line. Never waits for the reader: a line that a full pipe does not take is counted, and the
  * count is told with the next line that it does take. Long lines are cut. */
 void log_at(struct log *log, enum log_level level, const char *format, ...) CP_PRINTF(3, 4);

@@ -9,6 +9,7 @@
 #include "daemon/pool.h"
 #include "daemon/progress.h"
 #include "daemon/renew.h"
+#include "daemon/trace.h"
 #include "proto/json.h"
 
 /* A worker of ours that holds a lock lets go within milliseconds. */
@@ -155,6 +156,7 @@ void router_worker_line(struct worker *w, struct slice line)
     struct envelope e;
     const char *why;
     log_trace(&s->log, "worker %u > %.*s", w->id, (int)(line.n < 200 ? line.n : 200), line.p);
+    trace_message(s, TRACE_FROM_WORKER, NULL, w, line, 0, SLICE_NULL);
     if (envelope_scan(line, &e, &why) != ENVELOPE_OK) {
         s->counters.dropped_messages++;
         log_warn(&s->log, "worker %u: dropped a line of %zu bytes: %s", w->id, line.n, why);

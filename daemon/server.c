@@ -372,6 +372,7 @@ static void init_watchers(struct server *s)
 static void init_lists(struct server *s)
 {
     list_init(&s->clients);
+    list_init(&s->tracers);
     list_init(&s->doomed);
     list_init(&s->dirty_clients);
     list_init(&s->resumed);

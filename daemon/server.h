@@ -53,6 +53,8 @@ struct server {
     struct list clients;
     size_t n_clients;
     unsigned last_client_id;
+    struct list tracers;       /* see trace.h */
+    bool telling_tracers;      /* what is sent meanwhile is in no trace */
     struct list doomed;        /* clients that are gone, cleaned up before the loop sleeps */
     struct list resumed;       /* clients with lines that were left unread, for the next round */
     struct list dirty_clients; /* with output to write before the loop sleeps */
