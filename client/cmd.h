@@ -23,6 +23,7 @@ struct cmd {
 /* argv holds what follows the command's name; the result is the exit code. */
 int cmd_app_server(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_call(const struct cmd *cmd, const char *socket, int argc, char **argv);
+int cmd_locks(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_ping(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_run(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_status(const struct cmd *cmd, const char *socket, int argc, char **argv);
@@ -30,6 +31,7 @@ int cmd_trace(const struct cmd *cmd, const char *socket, int argc, char **argv);
 
 extern const char cmd_app_server_help[];
 extern const char cmd_call_help[];
+extern const char cmd_locks_help[];
 extern const char cmd_ping_help[];
 extern const char cmd_run_help[];
 extern const char cmd_status_help[];

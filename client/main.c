@@ -19,6 +19,7 @@ static const struct cmd commands[] = {
      "[--socket PATH] trace [--client N] [--worker N] [--thread ID]\n"
      "                  [--method GLOB] [--full] [--json]",
      cmd_trace_help, cmd_trace},
+    {"locks", "[--socket PATH] locks [--json]", cmd_locks_help, cmd_locks},
     {"ping", "[--socket PATH] ping", cmd_ping_help, cmd_ping},
     {"call", "[--socket PATH] call METHOD [PARAMS-JSON]", cmd_call_help, cmd_call},
 };
@@ -33,6 +34,7 @@ static const char help[] =
     "  app-server     be a `codex app-server` on stdin and stdout, served by the pool\n"
     "  status         who runs, who waits\n"
     "  trace          the messages that go by, live\n"
+    "  locks          who holds which thread\n"
     "  ping           is the daemon there\n"
     "  call METHOD    send any request and print its result\n"
     "\n"
@@ -60,7 +62,8 @@ static int usage_error(const char *what, const char *which)
 {
     fprintf(stderr, "codex-pool: %s%s%s%s\n%s", what, which ? " '" : "", which ? which : "",
             which ? "'" : "", usage);
-    fputs("commands: run, app-server, status, trace, ping, call; --help tells more\n", stderr);
+    fputs("commands: run, app-server, status, trace, locks, ping, call; --help tells more\n",
+          stderr);
     return CMD_USAGE;
 }
 

@@ -1,6 +1,7 @@
 #include "daemon/control.h"
 
 #include "daemon/crew.h"
+#include "daemon/locks.h"
 #include "daemon/pool.h"
 #include "daemon/status.h"
 #include "daemon/trace.h"
@@ -35,6 +36,12 @@ static void on_status(struct client *c, struct slice line, const struct envelope
 {
     (void)line;
     answer(c, e, status_build(c->server));
+}
+
+static void on_locks(struct client *c, struct slice line, const struct envelope *e)
+{
+    (void)line;
+    answer(c, e, locks_build(c->server));
 }
 
 static void on_acquire(struct client *c, struct slice line, const struct envelope *e)
@@ -133,7 +140,7 @@ static const struct {
 } own_methods[] = {
     {"pool/ping", on_ping},        {"pool/status", on_status}, {"pool/acquire", on_acquire},
     {"pool/release", on_release},  {"pool/cancel", on_cancel}, {"pool/subscribe", on_subscribe},
-    {"pool/trace", trace_request},
+    {"pool/trace", trace_request}, {"pool/locks", on_locks},
 };
 
 void control_request(struct client *c, struct slice line, const struct envelope *e)
