@@ -69,7 +69,7 @@ struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t 
     list_append(&s->clients, &c->in_clients);
     s->n_clients++;
     s->counters.clients++;
-    log_debug(&s->log, "client %u: connected, uid %u pid %d", c->id, (unsigned)uid, (int)pid);
+    log_client(c, LOG_DEBUG, "connected, uid %u pid %d", (unsigned)uid, (int)pid);
     return c;
 }
 
@@ -176,7 +176,7 @@ void client_pause(struct client *c, unsigned why)
     if (!c->paused && !c->doomed) {
         ev_io_stop(c->server->loop, &c->readable);
         if (hangup_watch(&c->server->hangup, c->fd, c) < 0)
-            log_warn(&c->server->log, "client %u: its disconnect will be noticed late", c->id);
+            log_client(c, LOG_WARN, "its disconnect will be noticed late");
     }
     c->paused |= why;
 }
@@ -231,7 +231,7 @@ void client_doom(struct client *c, const char *why)
 {
     if (c->doomed)
         return;
-    log_debug(&c->server->log, "client %u: gone: %s", c->id, why);
+    log_client(c, LOG_DEBUG, "gone: %s", why);
     c->doomed = true;
     stop_watching(c);
     list_remove(&c->in_dirty);
@@ -374,7 +374,7 @@ static void on_stall(struct ev_loop *loop, ev_timer *timer, int revents)
         client_doom(c, "closed by the daemon");
         return;
     }
-    log_warn(&c->server->log, "client %u: dropped: read nothing for %lld ms", c->id,
-             (long long)c->server->config->client_stall_timeout_ms);
+    log_client(c, LOG_WARN, "dropped: read nothing for %lld ms",
+               (long long)c->server->config->client_stall_timeout_ms);
     client_doom(c, "stalled");
 }

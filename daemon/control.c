@@ -249,7 +249,7 @@ bool control_initialize(struct client *c, const struct envelope *e)
         return false;
     }
     c->initialized = true;
-    log_debug(&c->server->log, "client %u: initialized as %s", c->id, c->name);
+    log_client(c, LOG_DEBUG, "initialized as %s", c->name);
     return true;
 }
 

@@ -29,10 +29,8 @@ static uint64_t left_ms(const struct worker *w, const struct thread *t)
 static void interrupt(struct worker *w, struct thread *t)
 {
     cJSON *params = rpc_object();
-    log_warn(&w->server->log,
-             "worker %u: thread %s: its turn is past maxTurnMs or "
-             "turnStallTimeoutMs: interrupted",
-             w->id, t->id);
+    log_thread(t, w, LOG_WARN,
+               "its turn is past maxTurnMs or turnStallTimeoutMs: interrupted at worker %u", w->id);
     t->turn_interrupted = now_ms();
     cJSON_AddStringToObject(params, "threadId", t->id);
     cJSON_AddStringToObject(params, "turnId", "");

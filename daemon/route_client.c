@@ -320,8 +320,8 @@ void router_client_line(struct client *c, struct slice line)
     struct envelope e;
     const char *why;
     int r = envelope_scan(line, &e, &why);
-    log_trace(&c->server->log, "client %u > %.*s", c->id, (int)(line.n < 200 ? line.n : 200),
-              line.p);
+    log_event(&c->server->log, LOG_TRACE, &(struct log_fields){.client = c->id}, "client %u > %.*s",
+              c->id, (int)(line.n < 200 ? line.n : 200), line.p);
     trace_message(c->server, TRACE_FROM_CLIENT, c, NULL, line, 0, SLICE_NULL);
     if (r != ENVELOPE_OK) {
         char message[160];

@@ -20,8 +20,8 @@
 static void drop(struct worker *w, const struct envelope *e)
 {
     w->server->counters.dropped_messages++;
-    log_trace(&w->server->log, "worker %u: nobody for %.*s", w->id,
-              (int)(e->method.n < 64 ? e->method.n : 64), e->method.p ? e->method.p : "");
+    log_worker(w, LOG_TRACE, "nobody for %.*s", (int)(e->method.n < 64 ? e->method.n : 64),
+               e->method.p ? e->method.p : "");
 }
 
 static void deliver(struct worker *w, struct client *c, const struct envelope *e, struct slice line)
@@ -155,11 +155,12 @@ void router_worker_line(struct worker *w, struct slice line)
     struct server *s = w->server;
     struct envelope e;
     const char *why;
-    log_trace(&s->log, "worker %u > %.*s", w->id, (int)(line.n < 200 ? line.n : 200), line.p);
+    log_event(&s->log, LOG_TRACE, &(struct log_fields){.worker = w->id}, "worker %u > %.*s", w->id,
+              (int)(line.n < 200 ? line.n : 200), line.p);
     trace_message(s, TRACE_FROM_WORKER, NULL, w, line, 0, SLICE_NULL);
     if (envelope_scan(line, &e, &why) != ENVELOPE_OK) {
         s->counters.dropped_messages++;
-        log_warn(&s->log, "worker %u: dropped a line of %zu bytes: %s", w->id, line.n, why);
+        log_worker(w, LOG_WARN, "dropped a line of %zu bytes: %s", line.n, why);
         return;
     }
     switch (e.kind) {

@@ -80,7 +80,7 @@ struct server {
     ev_check after_poll;
     ev_idle stay_awake; /* runs while there are lines left */
     ev_signal on_term, on_int, on_hup, on_child;
-    ev_timer drain_timer, position_timer, trim_timer, watchdog;
+    ev_timer drain_timer, position_timer, trim_timer, log_timer, watchdog;
 };
 
 /* Milliseconds of the monotonic clock. */

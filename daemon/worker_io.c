@@ -145,8 +145,8 @@ static void keep_stderr_line(struct worker *w, struct slice line)
         return;
     json_clean_text(copy);
     /* Once clients are served it may quote what nobody else is to read. */
-    log_at(&w->server->log, w->state == WORKER_STARTING ? LOG_DEBUG : LOG_TRACE,
-           "worker %u stderr: %.200s", w->id, copy);
+    log_event(&w->server->log, w->state == WORKER_STARTING ? LOG_DEBUG : LOG_TRACE,
+              &(struct log_fields){.worker = w->id}, "worker %u stderr: %.200s", w->id, copy);
     free(w->stderr_tail[w->stderr_next]);
     w->stderr_tail[w->stderr_next] = copy;
     w->stderr_next = (w->stderr_next + 1) % STDERR_LINES;
