@@ -1,6 +1,7 @@
 #include "client/status_view.h"
 
 #include "client/human.h"
+#include "client/problems_view.h"
 #include "client/table.h"
 #include "client/text.h"
 
@@ -261,7 +262,8 @@ static void print_clients(FILE *to, const cJSON *clients, const struct style *s)
 void status_view_print(FILE *to, const cJSON *status, bool colour)
 {
     const struct style *s = colour ? &coloured : &plain;
-    print_troubles(to, status, s);
+    if (!problems_view_print(to, status, s->bad, s->end))
+        print_troubles(to, status, s); /* of a daemon that does not tell them */
     print_summary(to, status, s);
     print_workers(to, member(status, "workers"), s);
     print_replacements(to, member(status, "workers"), s);

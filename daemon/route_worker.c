@@ -7,6 +7,7 @@
 #include "daemon/move_hide.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
+#include "daemon/problems.h"
 #include "daemon/progress.h"
 #include "daemon/renew.h"
 #include "daemon/trace.h"
@@ -103,6 +104,7 @@ static bool resolve_writer(struct worker *w, struct request *r)
     struct server *s = r->server;
     struct lock_holder holder = lockholder_find(s, r->thread_id);
     if (holder.pid && !holder.ours) {
+        problems_locked(s, r->thread_id, &holder);
         request_refuse(r, RPC_INVALID_REQUEST,
                        "thread %s already has an active writer: process %d (%s), which is not of "
                        "this pool",

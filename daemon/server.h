@@ -31,6 +31,13 @@ struct counters {
     unsigned long waits, moves, moves_failed;
 };
 
+/* A process outside the pool that has a thread which somebody asked for, the last one met. */
+struct lock_met {
+    pid_t pid;   /* 0: none */
+    uint64_t at; /* ms */
+    char thread_id[64], command[64];
+};
+
 enum server_phase {
     SERVER_RUNNING,
     SERVER_DRAINING, /* running turns may finish */
@@ -68,6 +75,9 @@ struct server {
     struct list retrying;    /* requests that wait for their next try */
     char *initialize_result; /* of the first worker that answered; NULL before */
     char *start_failure;     /* why the last start failed; NULL after a success */
+
+    struct lock_met lock_met;
+    bool login_refused; /* the model has called a turn unauthorized, and none has completed since */
 
     struct counters counters;
     uint32_t waits_ms[TIMES_KEPT], moves_ms[TIMES_KEPT];

@@ -3,6 +3,7 @@
 #include "daemon/children.h"
 #include "daemon/client.h"
 #include "daemon/mobile.h"
+#include "daemon/problems.h"
 #include "daemon/renew.h"
 #include "daemon/request.h"
 #include "daemon/worker.h"
@@ -257,6 +258,7 @@ cJSON *status_build(struct server *s)
     number(o, "pid", (uint64_t)getpid());
     number(o, "uptimeMs", now_ms() - s->started_at);
     cJSON_AddBoolToObject(o, "accepting", s->phase == SERVER_RUNNING);
+    rpc_add(o, "problems", problems_build(s));
     rpc_add(o, "codex", codex(s));
     rpc_add(o, "pool", pool(s));
     rpc_add(o, "queue", queue(s));
