@@ -12,6 +12,7 @@
 #include "daemon/move.h"
 #include "daemon/renew.h"
 #include "daemon/router.h"
+#include "daemon/way_out.h"
 
 #include <assert.h>
 
@@ -86,46 +87,6 @@ static struct request *next_for(struct worker *w)
     }
 }
 
-/* How a request leaves the queue: for programs, and in words. */
-enum way_out {
-    WAY_SERVED,
-    WAY_CANCELLED, /* by its own client */
-    WAY_TIMED_OUT,
-    WAY_CLIENT_GONE,
-    WAY_SHUTDOWN,
-    WAY_WORKER_START, /* no worker can be started */
-    WAY_THREAD_LOST,
-    WAY_REFUSED, /* it has not come in */
-};
-
-static const struct {
-    const char *how, *words;
-} ways_out[] = {
-    [WAY_SERVED] = {"served", "served"},
-    [WAY_CANCELLED] = {"cancelled", "cancelled"},
-    [WAY_TIMED_OUT] = {"timedOut", "timed out"},
-    [WAY_CLIENT_GONE] = {"clientGone", "client gone"},
-    [WAY_SHUTDOWN] = {"shutdown", "shut down"},
-    [WAY_WORKER_START] = {"workerStart", "no worker can be started"},
-    [WAY_THREAD_LOST] = {"threadLost", "its thread is lost"},
-    [WAY_REFUSED] = {"refused", "full"},
-};
-
-static void log_way_out(const struct request *r, enum way_out way)
-{
-    struct log_fields fields = {
-        .client = r->client->id,
-        .thread = r->thread_id,
-        .how = ways_out[way].how,
-        .queued = true,
-        .wait_ms = now_ms() - (r->queued_at ? r->queued_at : r->arrived_at),
-        .queue_length = r->server->queue.length,
-    };
-    log_event(&r->server->log, LOG_DEBUG, &fields,
-              "queue: %s: client %u, queue length %zu, waited %llu ms", ways_out[way].words,
-              fields.client, fields.queue_length, (unsigned long long)fields.wait_ms);
-}
-
 void pool_lease_to(struct worker *w, struct client *c)
 {
     struct lease *l = &w->lease;
@@ -192,7 +153,7 @@ static void grant(struct worker *w, struct request *r)
 
 static void grant_from_queue(struct worker *w, struct request *r)
 {
-    log_way_out(r, WAY_SERVED);
+    way_out_log(r, WAY_SERVED);
     request_unpark(r);
     if (!w->lease.holder)
         pool_lease_to(w, r->client);
@@ -386,7 +347,7 @@ static bool may_enqueue(struct request *r)
     }
     if (s->queue.length >= (size_t)s->config->max_queue || !may_wait(r->client)) {
         s->counters.rejected++;
-        log_way_out(r, WAY_REFUSED);
+        way_out_log(r, WAY_REFUSED);
         request_fail(r, RPC_QUEUE_FULL, "Server overloaded; retry later.");
         return false;
     }
@@ -494,7 +455,7 @@ void pool_dequeue(struct request *r)
 void pool_timed_out(struct request *r)
 {
     r->server->counters.timed_out++;
-    log_way_out(r, WAY_TIMED_OUT);
+    way_out_log(r, WAY_TIMED_OUT);
     request_fail(r, RPC_ACQUIRE_TIMEOUT, "Worker acquisition timed out after %llu ms.",
                  (unsigned long long)r->timeout_ms);
 }
@@ -502,14 +463,14 @@ void pool_timed_out(struct request *r)
 void pool_cancel(struct request *r)
 {
     r->server->counters.cancelled++;
-    log_way_out(r, WAY_CANCELLED);
+    way_out_log(r, WAY_CANCELLED);
     request_fail(r, RPC_ABORTED, "Worker acquisition aborted while waiting.");
 }
 
 void pool_abandon(struct request *r)
 {
     r->server->counters.aborted++;
-    log_way_out(r, WAY_CLIENT_GONE);
+    way_out_log(r, WAY_CLIENT_GONE);
     request_free(r);
 }
 
@@ -518,7 +479,7 @@ void pool_reject_all(struct server *s, int code, const char *message)
     struct waiter *w;
     while ((w = queue_first(&s->queue))) {
         struct request *r = request_of(w);
-        log_way_out(r, code == RPC_SHUTDOWN ? WAY_SHUTDOWN : WAY_WORKER_START);
+        way_out_log(r, code == RPC_SHUTDOWN ? WAY_SHUTDOWN : WAY_WORKER_START);
         request_fail(r, code, "%s", message);
     }
 }
@@ -615,7 +576,7 @@ void pool_fail_thread(const struct thread *t, const char *why)
 {
     struct request *r;
     while ((r = user_of(t))) {
-        log_way_out(r, WAY_THREAD_LOST);
+        way_out_log(r, WAY_THREAD_LOST);
         request_fail(r, RPC_WORKER_LOST, "Worker exited (thread %s is closed, as %s); resume it.",
                      t->id, why);
     }
