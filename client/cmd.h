@@ -23,15 +23,18 @@ struct cmd {
 /* argv holds what follows the command's name; the result is the exit code. */
 int cmd_app_server(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_call(const struct cmd *cmd, const char *socket, int argc, char **argv);
+int cmd_locks(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_ping(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_run(const struct cmd *cmd, const char *socket, int argc, char **argv);
 /* Every command that is one steering method of the daemon's. */
 int cmd_steer(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_status(const struct cmd *cmd, const char *socket, int argc, char **argv);
 int cmd_top(const struct cmd *cmd, const char *socket, int argc, char **argv);
+int cmd_trace(const struct cmd *cmd, const char *socket, int argc, char **argv);
 
 extern const char cmd_app_server_help[];
 extern const char cmd_call_help[];
+extern const char cmd_locks_help[];
 extern const char cmd_ping_help[];
 extern const char cmd_run_help[];
 extern const char cmd_status_help[];
@@ -46,6 +49,7 @@ extern const char cmd_interrupt_help[];
 extern const char cmd_kick_help[];
 extern const char cmd_reload_help[];
 extern const char cmd_log_level_help[];
+extern const char cmd_trace_help[];
 
 /* Usage line and help to stdout; CMD_DONE. */
 int cmd_print_help(const struct cmd *cmd);

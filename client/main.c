@@ -16,6 +16,11 @@ static const struct cmd commands[] = {
      cmd_app_server},
     {"status", "[--socket PATH] status [--json] [--watch]", cmd_status_help, cmd_status},
     {"top", "[--socket PATH] top", cmd_top_help, cmd_top},
+    {"trace",
+     "[--socket PATH] trace [--client N] [--worker N] [--thread ID]\n"
+     "                  [--method GLOB] [--full] [--json]",
+     cmd_trace_help, cmd_trace},
+    {"locks", "[--socket PATH] locks [--json]", cmd_locks_help, cmd_locks},
     {"ping", "[--socket PATH] ping", cmd_ping_help, cmd_ping},
     {"call", "[--socket PATH] call METHOD [PARAMS-JSON]", cmd_call_help, cmd_call},
     {"resize", "[--socket PATH] resize [--json] N", cmd_resize_help, cmd_steer},
@@ -40,6 +45,8 @@ static const char help[] =
     "  app-server     be a `codex app-server` on stdin and stdout, served by the pool\n"
     "  status         who runs, who waits\n"
     "  top            the same all the time, and what to do about it\n"
+    "  trace          the messages that go by, live\n"
+    "  locks          who holds which thread\n"
     "  ping           is the daemon there\n"
     "  call METHOD    send any request and print its result\n"
     "\n"

@@ -2,6 +2,7 @@
 
 #include "client/headline.h"
 #include "client/human.h"
+#include "client/problems_view.h"
 #include "client/table.h"
 #include "client/text.h"
 
@@ -307,7 +308,8 @@ void status_view_print(FILE *to, const cJSON *status, bool colour)
 {
     const struct style *s = colour ? &coloured : &plain;
     print_headline(to, status, s);
-    print_troubles(to, status, s);
+    if (!problems_view_print(to, status, s->bad, s->end))
+        print_troubles(to, status, s); /* of a daemon that does not tell them */
     print_summary(to, status, s);
     print_workers(to, member(status, "workers"), s);
     print_failures(to, member(status, "workers"), s);

@@ -104,7 +104,7 @@ void abort_client(struct client *c)
     }
     for (size_t i = 0; i < n; i++)
         abort_check(held[i]);
-    log_debug(&s->log, "client %u: aborted what it had on %zu workers", c->id, n);
+    log_client(c, LOG_DEBUG, "aborted what it had on %zu workers", n);
 }
 
 /* Codex's own code for requests that come in a burst. */

@@ -13,7 +13,7 @@ struct ask {
     struct client *client;
     struct worker *worker;
     char *raw_id; /* the worker's, as JSON */
-    char *thread_id;
+    char *thread_id, *method;
     int64_t id; /* the client's */
     bool answered;
     bool resolves; /* Codex will say serverRequest/resolved */
@@ -25,6 +25,7 @@ static void ask_free(struct ask *a)
     list_remove(&a->in_worker);
     free(a->raw_id);
     free(a->thread_id);
+    free(a->method);
     free(a);
 }
 
@@ -49,7 +50,8 @@ static struct ask *ask_new(struct worker *w, struct client *c, const struct enve
     a->worker = w;
     a->raw_id = slice_dup(e->id);
     a->thread_id = slice_dup(e->thread_id);
-    if (!a->raw_id || !a->thread_id) {
+    a->method = slice_dup(e->method);
+    if (!a->raw_id || !a->thread_id || !a->method) {
         ask_free(a);
         return NULL;
     }
@@ -129,31 +131,48 @@ static bool remembered(struct slice result)
     return true;
 }
 
-void asks_answer(struct client *c, const struct envelope *e, struct slice line)
+/* One that is still to be answered; NULL for none. */
+static struct ask *find_open(const struct client *c, struct slice raw)
 {
-    char digits[24] = {0}, *end;
-    if (e->id.n >= sizeof(digits) || e->id.p[0] == '"')
-        return;
-    memcpy(digits, e->id.p, e->id.n);
-    int64_t id = strtoll(digits, &end, 10);
+    char digits[24] = {0};
+    if (!raw.n || raw.n >= sizeof(digits) || raw.p[0] == '"')
+        return NULL;
+    memcpy(digits, raw.p, raw.n);
+    int64_t id = strtoll(digits, NULL, 10);
     list_for_each (it, &c->asks) {
         struct ask *a = list_entry(it, struct ask, in_client);
-        if (a->id != id || a->answered)
-            continue;
-        if (worker_send_spliced(a->worker, line, (size_t)(e->id.p - line.p), e->id.n,
-                                slice_str(a->raw_id)) < 0) {
-            client_doom(c, "out of memory for its answer");
-            return;
-        }
-        struct thread *t = threads_find(&c->server->threads, slice_str(a->thread_id));
-        if (t && e->result.p && remembered(e->result))
-            t->keeps |= 1U << STAY_APPROVALS;
-        a->answered = true;
-        if (!a->resolves)
-            ask_free(a);
+        if (a->id == id && !a->answered)
+            return a;
+    }
+    return NULL;
+}
+
+bool asks_look(const struct client *c, struct slice id, struct ask_view *view)
+{
+    const struct ask *a = find_open(c, id);
+    if (a)
+        *view = (struct ask_view){a->worker, a->method, a->thread_id, a->raw_id};
+    return a;
+}
+
+void asks_answer(struct client *c, const struct envelope *e, struct slice line)
+{
+    struct ask *a = find_open(c, e->id);
+    if (!a) {
+        c->server->counters.dropped_messages++;
         return;
     }
-    c->server->counters.dropped_messages++;
+    if (worker_send_spliced(a->worker, c, line, (size_t)(e->id.p - line.p), e->id.n,
+                            slice_str(a->raw_id)) < 0) {
+        client_doom(c, "out of memory for its answer");
+        return;
+    }
+    struct thread *t = threads_find(&c->server->threads, slice_str(a->thread_id));
+    if (t && e->result.p && remembered(e->result))
+        t->keeps |= 1U << STAY_APPROVALS;
+    a->answered = true;
+    if (!a->resolves)
+        ask_free(a);
 }
 
 void asks_resolved(struct worker *w, struct client *c, const struct envelope *e, struct slice line)

@@ -18,6 +18,15 @@ void asks_answer(struct client *c, const struct envelope *e, struct slice line);
  * it; the request is over. */
 void asks_resolved(struct worker *w, struct client *c, const struct envelope *e, struct slice line);
 
+/* What a client has been asked and not answered yet, by the id that it knows. Borrowed. */
+struct ask_view {
+    const struct worker *worker;
+    const char *method, *thread_id, *raw_id;
+};
+
+/* False where there is no such request. */
+bool asks_look(const struct client *c, struct slice id, struct ask_view *view);
+
 /* How many of a worker's requests have not been answered. */
 size_t asks_open(const struct worker *w);
 

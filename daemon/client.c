@@ -4,6 +4,7 @@
 #include "daemon/asks.h"
 #include "daemon/request.h"
 #include "daemon/router.h"
+#include "daemon/trace.h"
 #include "daemon/worker.h"
 
 #include <assert.h>
@@ -68,7 +69,7 @@ struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t 
     list_append(&s->clients, &c->in_clients);
     s->n_clients++;
     s->counters.clients++;
-    log_debug(&s->log, "client %u: connected, uid %u pid %d", c->id, (unsigned)uid, (int)pid);
+    log_client(c, LOG_DEBUG, "connected, uid %u pid %d", (unsigned)uid, (int)pid);
     return c;
 }
 
@@ -84,6 +85,7 @@ static void stop_watching(struct client *c)
 void client_free(struct client *c)
 {
     struct server *s = c->server;
+    trace_end(c);
     assert(list_empty(&c->requests) && list_empty(&c->leases) && list_empty(&c->threads) &&
            list_empty(&c->asks));
     stop_watching(c);
@@ -115,6 +117,9 @@ static void update_workers(struct client *c)
 static void check_output(struct client *c)
 {
     size_t n = outbuf_len(&c->out);
+    if (c->traced_bytes > n)
+        c->traced_bytes = n;
+    n -= c->traced_bytes; /* nobody is to produce less because of a trace */
     if (n >= OUTPUT_HIGH && !client_backlogged(c)) {
         client_pause(c, CLIENT_PAUSE_OUTPUT);
         update_workers(c);
@@ -129,6 +134,8 @@ void client_send_spliced(struct client *c, struct slice line, size_t at, size_t 
 {
     if (c->doomed)
         return;
+    /* First, since this client may be one that is told. */
+    trace_message(c->server, TRACE_TO_CLIENT, c, NULL, line, at, instead);
     if (outbuf_reserve(&c->out, line.n - len + instead.n + 1) < 0) {
         client_doom(c, "out of memory for its output");
         return;
@@ -169,7 +176,7 @@ void client_pause(struct client *c, unsigned why)
     if (!c->paused && !c->doomed) {
         ev_io_stop(c->server->loop, &c->readable);
         if (hangup_watch(&c->server->hangup, c->fd, c) < 0)
-            log_warn(&c->server->log, "client %u: its disconnect will be noticed late", c->id);
+            log_client(c, LOG_WARN, "its disconnect will be noticed late");
     }
     c->paused |= why;
 }
@@ -224,7 +231,7 @@ void client_doom(struct client *c, const char *why)
 {
     if (c->doomed)
         return;
-    log_debug(&c->server->log, "client %u: gone: %s", c->id, why);
+    log_client(c, LOG_DEBUG, "gone: %s", why);
     c->doomed = true;
     stop_watching(c);
     list_remove(&c->in_dirty);
@@ -367,7 +374,7 @@ static void on_stall(struct ev_loop *loop, ev_timer *timer, int revents)
         client_doom(c, "closed by the daemon");
         return;
     }
-    log_warn(&c->server->log, "client %u: dropped: read nothing for %lld ms", c->id,
-             (long long)c->server->config->client_stall_timeout_ms);
+    log_client(c, LOG_WARN, "dropped: read nothing for %lld ms",
+               (long long)c->server->config->client_stall_timeout_ms);
     client_doom(c, "stalled");
 }

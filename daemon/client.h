@@ -8,6 +8,7 @@
 
 #include <sys/types.h>
 
+struct tracer;
 struct worker;
 
 /* Why a client is not read from; any reason is enough. */
@@ -55,6 +56,8 @@ struct client {
     size_t n_waiting;      /* requests in the queue */
     size_t held_bytes;     /* of requests that wait in the daemon, for whatever it is */
     size_t unsent_bytes;   /* of those that wait for room at a worker */
+    struct tracer *tracer; /* NULL: it does not trace */
+    size_t traced_bytes;   /* of its output at most so many are what a trace tells */
     unsigned admin_worker; /* id of the worker that had its last global request; 0: none */
 };
 

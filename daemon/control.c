@@ -2,8 +2,10 @@
 
 #include "daemon/admin.h"
 #include "daemon/crew.h"
+#include "daemon/locks.h"
 #include "daemon/pool.h"
 #include "daemon/status.h"
+#include "daemon/trace.h"
 #include "proto/json.h"
 
 #include <stdio.h>
@@ -35,6 +37,12 @@ static void on_status(struct client *c, struct slice line, const struct envelope
 {
     (void)line;
     answer(c, e, status_build(c->server));
+}
+
+static void on_locks(struct client *c, struct slice line, const struct envelope *e)
+{
+    (void)line;
+    answer(c, e, locks_build(c->server));
 }
 
 static void on_acquire(struct client *c, struct slice line, const struct envelope *e)
@@ -160,6 +168,8 @@ static const struct {
     {"pool/kick", admin_kick, true},
     {"pool/reload", admin_reload, true},
     {"pool/logLevel", admin_log_level, true},
+    {"pool/trace", trace_request, false},
+    {"pool/locks", on_locks, false},
 };
 
 static void refuse_method(struct client *c, const struct envelope *e, int code, const char *format)
@@ -274,7 +284,7 @@ bool control_initialize(struct client *c, const struct envelope *e)
         return false;
     }
     c->initialized = true;
-    log_debug(&c->server->log, "client %u: initialized as %s", c->id, c->name);
+    log_client(c, LOG_DEBUG, "initialized as %s", c->name);
     return true;
 }
 

@@ -152,8 +152,8 @@ static void give_up(struct thread *t)
 {
     struct worker *w = t->owner;
     struct list blocked;
-    log_info(&w->server->log, "worker %u: codex %s does not unload threads: they stay with it",
-             w->id, w->version ? w->version : "(of unknown version)");
+    log_worker(w, LOG_INFO, "codex %s does not unload threads: they stay with it",
+               w->version ? w->version : "(of unknown version)");
     worker_ask(w, "thread/backgroundTerminals/clean", thread_params(t), NULL, NULL);
     if (t->unsubscribed)
         ownership_subscribe(t, NULL);

@@ -29,8 +29,7 @@ static uint64_t left_ms(const struct worker *w, const struct thread *t)
 static void interrupt(struct worker *w, struct thread *t, const char *why)
 {
     cJSON *params = rpc_object();
-    log_warn(&w->server->log, "worker %u: thread %s: its turn is interrupted: %s", w->id, t->id,
-             why);
+    log_thread(t, w, LOG_WARN, "its turn is interrupted at worker %u: %s", w->id, why);
     t->turn_interrupted = now_ms();
     cJSON_AddStringToObject(params, "threadId", t->id);
     cJSON_AddStringToObject(params, "turnId", "");

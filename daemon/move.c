@@ -75,8 +75,8 @@ void move_count(const struct thread *t, const struct worker *from, uint64_t sinc
     struct server *s = from->server;
     uint64_t ms = now_ms() - since_ms;
     s->moves_ms[s->counters.moves++ % TIMES_KEPT] = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
-    log_debug(&s->log, "thread %s: moved from worker %u to worker %u in %llu ms", t->id, from->id,
-              t->owner->id, (unsigned long long)ms);
+    log_thread(t, from, LOG_DEBUG, "moved from worker %u to worker %u in %llu ms", from->id,
+               t->owner->id, (unsigned long long)ms);
     control_tell_moved(t, from, t->owner, ms);
 }
 
@@ -89,8 +89,9 @@ static void arrived(struct move *m)
     if (m->back) {
         s->counters.moves_failed++;
         t->keeps |= 1U << STAY_FAILED;
-        log_warn(&s->log, "thread %s: stays with worker %u, as it could not move to worker %u: %s",
-                 t->id, m->from->id, m->to->id, m->why);
+        log_thread(t, m->from, LOG_WARN,
+                   "stays with worker %u, as it could not move to worker %u: %s", m->from->id,
+                   m->to->id, m->why);
     } else {
         move_count(t, m->from, m->since);
     }
@@ -106,8 +107,8 @@ static void lose(struct move *m)
     char why[sizeof(m->why)];
     memcpy(why, m->why, sizeof(why));
     s->counters.moves_failed++;
-    log_error(&s->log, "thread %s: closed, as it could move neither to worker %u nor back: %s",
-              t->id, to->id, why);
+    log_thread(t, to, LOG_ERROR, "closed, as it could move neither to worker %u nor back: %s",
+               to->id, why);
     (void)move_drop(t);
     if (t->subscriber)
         loss_close_thread(t);
@@ -311,8 +312,7 @@ static void on_checked(struct move *m, const struct envelope *answer, unsigned w
         unload(m);
         return;
     }
-    log_debug(&move_server(m)->log, "thread %s: stays with worker %u: %s", t->id, m->from->id,
-              stay_words(stay));
+    log_thread(t, m->from, LOG_DEBUG, "stays with worker %u: %s", m->from->id, stay_words(stay));
     over(m);
 }
 

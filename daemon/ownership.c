@@ -22,7 +22,7 @@ struct thread *ownership_begin(struct worker *w, struct slice id)
         return t;
     t = threads_add(&s->threads, id, w, &w->threads);
     if (!t) {
-        log_error(&s->log, "worker %u: out of memory for a thread", w->id);
+        log_worker(w, LOG_ERROR, "out of memory for a thread");
         /* What it has there would not be known to be its own. */
         if (w->lease.holder)
             client_doom(w->lease.holder, "out of memory for its thread");

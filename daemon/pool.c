@@ -12,6 +12,7 @@
 #include "daemon/move.h"
 #include "daemon/renew.h"
 #include "daemon/router.h"
+#include "daemon/way_out.h"
 
 #include <assert.h>
 
@@ -100,13 +101,6 @@ static struct request *next_for(struct worker *w)
     }
 }
 
-static void log_way_out(const struct request *r, const char *how)
-{
-    log_debug(&r->server->log, "queue: %s: client %u, queue length %zu, waited %llu ms", how,
-              r->client->id, r->server->queue.length,
-              (unsigned long long)(now_ms() - (r->queued_at ? r->queued_at : r->arrived_at)));
-}
-
 void pool_lease_to(struct worker *w, struct client *c)
 {
     struct lease *l = &w->lease;
@@ -174,7 +168,7 @@ static void grant(struct worker *w, struct request *r)
 
 static void grant_from_queue(struct worker *w, struct request *r)
 {
-    log_way_out(r, "served");
+    way_out_log(r, WAY_SERVED);
     request_unpark(r);
     if (!w->lease.holder)
         pool_lease_to(w, r->client);
@@ -386,8 +380,7 @@ static bool may_enqueue(struct request *r)
     }
     if (s->queue.length >= (size_t)s->config->max_queue || !may_wait(r->client)) {
         s->counters.rejected++;
-        log_debug(&s->log, "queue: full: client %u, queue length %zu", r->client->id,
-                  s->queue.length);
+        way_out_log(r, WAY_REFUSED);
         request_fail(r, RPC_QUEUE_FULL, "Server overloaded; retry later.");
         return false;
     }
@@ -406,8 +399,13 @@ static bool enqueue(struct request *r, struct worker *want)
     queue_add(&s->queue, want ? &want->lane : &s->queue.any, &r->waiter);
     c->n_waiting++;
     s->counters.queued++;
-    log_debug(&s->log, "queue: waits: client %u for %s, queue length %zu", c->id,
-              want ? "its thread's owner" : "any worker", s->queue.length);
+    struct log_fields fields = {.client = c->id,
+                                .worker = want ? want->id : 0,
+                                .thread = r->thread_id,
+                                .queued = true,
+                                .queue_length = s->queue.length};
+    log_event(&s->log, LOG_DEBUG, &fields, "queue: waits: client %u for %s, queue length %zu",
+              c->id, want ? "its thread's owner" : "any worker", s->queue.length);
     if (!r->timeout_ms)
         r->timeout_ms = (uint64_t)s->config->acquire_timeout_ms;
     if (r->timeout_ms) {
@@ -492,7 +490,7 @@ void pool_dequeue(struct request *r)
 void pool_timed_out(struct request *r)
 {
     r->server->counters.timed_out++;
-    log_way_out(r, "timed out");
+    way_out_log(r, WAY_TIMED_OUT);
     request_fail(r, RPC_ACQUIRE_TIMEOUT, "Worker acquisition timed out after %llu ms.",
                  (unsigned long long)r->timeout_ms);
 }
@@ -500,14 +498,14 @@ void pool_timed_out(struct request *r)
 void pool_cancel(struct request *r)
 {
     r->server->counters.cancelled++;
-    log_way_out(r, "cancelled");
+    way_out_log(r, WAY_CANCELLED);
     request_fail(r, RPC_ABORTED, "Worker acquisition aborted while waiting.");
 }
 
 void pool_abandon(struct request *r)
 {
     r->server->counters.aborted++;
-    log_way_out(r, "client gone");
+    way_out_log(r, WAY_CLIENT_GONE);
     request_free(r);
 }
 
@@ -516,7 +514,7 @@ void pool_reject_all(struct server *s, int code, const char *message)
     struct waiter *w;
     while ((w = queue_first(&s->queue))) {
         struct request *r = request_of(w);
-        log_way_out(r, code == RPC_SHUTDOWN ? "shut down" : "no worker can be started");
+        way_out_log(r, code == RPC_SHUTDOWN ? WAY_SHUTDOWN : WAY_WORKER_START);
         request_fail(r, code, "%s", message);
     }
 }
@@ -615,7 +613,7 @@ void pool_fail_thread(const struct thread *t, const char *why)
 {
     struct request *r;
     while ((r = user_of(t))) {
-        log_way_out(r, "its thread is lost");
+        way_out_log(r, WAY_THREAD_LOST);
         request_fail(r, RPC_WORKER_LOST, "Worker exited (thread %s is closed, as %s); resume it.",
                      t->id, why);
     }

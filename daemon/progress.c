@@ -6,6 +6,7 @@
 #include "daemon/move.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
+#include "daemon/problems.h"
 #include "daemon/renew.h"
 #include "daemon/router.h"
 #include "daemon/settings.h"
@@ -184,6 +185,7 @@ void progress_notified(struct worker *w, struct thread *t, const struct envelope
 {
     struct slice method = e->method;
     t->last_event = now_ms();
+    problems_heard(t, e);
     if (t->move && move_notified(t, e)) {
         w->server->offer = true;
         return;

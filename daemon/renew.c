@@ -50,7 +50,7 @@ void renew_retire(struct worker *w, const char *why)
 {
     if (w->state == WORKER_DOWN || w->state == WORKER_STOPPING || w->retire)
         return;
-    log_info(&w->server->log, "worker %u: will be replaced: %s", w->id, why);
+    log_worker(w, LOG_INFO, "will be replaced: %s", why);
     w->retire = why;
     w->server->renew = true;
 }

@@ -39,6 +39,24 @@ static struct request *new_request(struct server *s)
     return r;
 }
 
+/* A method's name that is longer is none that anybody knows. */
+#define NAME_MAX_BYTES 256
+
+/* Its id and its method's name, in one block. */
+static void keep_names(struct request *r, const struct envelope *e)
+{
+    size_t n = e->method.n < NAME_MAX_BYTES ? e->method.n : NAME_MAX_BYTES;
+    r->id = malloc(e->id.n + n + 2);
+    if (!r->id)
+        return;
+    memcpy(r->id, e->id.p, e->id.n);
+    r->id[e->id.n] = '\0';
+    char *name = r->id + e->id.n + 1;
+    memcpy(name, e->method.p, n);
+    name[n] = '\0';
+    r->name = name;
+}
+
 struct request *request_new(struct client *c, struct slice line, const struct envelope *e)
 {
     struct request *r = new_request(c->server);
@@ -49,7 +67,7 @@ struct request *request_new(struct client *c, struct slice line, const struct en
     r->line = line;
     r->id_at = (size_t)(e->id.p - line.p);
     r->id_len = e->id.n;
-    r->id = slice_dup(e->id);
+    keep_names(r, e);
     struct slice key =
         r->method->flags & METHOD_EXEC ? json_get_text(e->params, "processId") : SLICE_NULL;
     r->key = key.n ? slice_dup(key) : NULL;
@@ -72,6 +90,7 @@ struct request *request_new_internal(struct server *s, char *line, const char *m
         return NULL;
     }
     r->method = method_find(slice_str(method));
+    r->name = r->method->name;
     r->owned_line = line;
     r->line = slice_str(line);
     r->id_at = sizeof(prefix) - 1;

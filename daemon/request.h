@@ -31,9 +31,10 @@ struct request {
     struct client *client; /* NULL: the daemon's own, or its client has left */
     struct list in_client;
     const struct method *method;
-    char *id;        /* raw JSON, as the client wrote it */
-    char *thread_id; /* NULL: names none */
-    char *key;       /* processId of a command/exec; NULL: none */
+    char *id;         /* raw JSON, as the client wrote it */
+    const char *name; /* of the method, which the table need not have; in the id's memory */
+    char *thread_id;  /* NULL: names none */
+    char *key;        /* processId of a command/exec; NULL: none */
 
     /* The message. Borrowed while it is being routed, owned once it has to wait. */
     struct slice line;

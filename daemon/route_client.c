@@ -9,6 +9,7 @@
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
 #include "daemon/settings.h"
+#include "daemon/trace.h"
 #include "proto/json.h"
 
 #include <assert.h>
@@ -319,8 +320,9 @@ void router_client_line(struct client *c, struct slice line)
     struct envelope e;
     const char *why;
     int r = envelope_scan(line, &e, &why);
-    log_trace(&c->server->log, "client %u > %.*s", c->id, (int)(line.n < 200 ? line.n : 200),
-              line.p);
+    log_event(&c->server->log, LOG_TRACE, &(struct log_fields){.client = c->id}, "client %u > %.*s",
+              c->id, (int)(line.n < 200 ? line.n : 200), line.p);
+    trace_message(c->server, TRACE_FROM_CLIENT, c, NULL, line, 0, SLICE_NULL);
     if (r != ENVELOPE_OK) {
         char message[160];
         c->server->counters.invalid_messages++;

@@ -7,8 +7,10 @@
 #include "daemon/move_hide.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
+#include "daemon/problems.h"
 #include "daemon/progress.h"
 #include "daemon/renew.h"
+#include "daemon/trace.h"
 #include "proto/json.h"
 
 /* A worker of ours that holds a lock lets go within milliseconds. */
@@ -19,8 +21,8 @@
 static void drop(struct worker *w, const struct envelope *e)
 {
     w->server->counters.dropped_messages++;
-    log_trace(&w->server->log, "worker %u: nobody for %.*s", w->id,
-              (int)(e->method.n < 64 ? e->method.n : 64), e->method.p ? e->method.p : "");
+    log_worker(w, LOG_TRACE, "nobody for %.*s", (int)(e->method.n < 64 ? e->method.n : 64),
+               e->method.p ? e->method.p : "");
 }
 
 static void deliver(struct worker *w, struct client *c, const struct envelope *e, struct slice line)
@@ -102,6 +104,7 @@ static bool resolve_writer(struct worker *w, struct request *r)
     struct server *s = r->server;
     struct lock_holder holder = lockholder_find(s, r->thread_id);
     if (holder.pid && !holder.ours) {
+        problems_locked(s, r->thread_id, &holder);
         request_refuse(r, RPC_INVALID_REQUEST,
                        "thread %s already has an active writer: process %d (%s), which is not of "
                        "this pool",
@@ -165,10 +168,12 @@ void router_worker_line(struct worker *w, struct slice line)
     struct server *s = w->server;
     struct envelope e;
     const char *why;
-    log_trace(&s->log, "worker %u > %.*s", w->id, (int)(line.n < 200 ? line.n : 200), line.p);
+    log_event(&s->log, LOG_TRACE, &(struct log_fields){.worker = w->id}, "worker %u > %.*s", w->id,
+              (int)(line.n < 200 ? line.n : 200), line.p);
+    trace_message(s, TRACE_FROM_WORKER, NULL, w, line, 0, SLICE_NULL);
     if (envelope_scan(line, &e, &why) != ENVELOPE_OK) {
         s->counters.dropped_messages++;
-        log_warn(&s->log, "worker %u: dropped a line of %zu bytes: %s", w->id, line.n, why);
+        log_worker(w, LOG_WARN, "dropped a line of %zu bytes: %s", line.n, why);
         return;
     }
     note_event(w, e.method);

@@ -105,6 +105,10 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
         ev_idle_stop(loop, &s->stay_awake);
     else
         ev_idle_start(loop, &s->stay_awake);
+    if (s->log.left_out && !ev_is_active(&s->log_timer)) {
+        ev_timer_set(&s->log_timer, LOG_SITE_MS / 1e3, 0.);
+        ev_timer_start(loop, &s->log_timer);
+    }
     reserve_refill();
     tell_status(s);
 }
@@ -137,6 +141,13 @@ void server_trim_later(struct server *s)
         ev_timer_set(&s->trim_timer, TRIM_S, 0.);
         ev_timer_start(s->loop, &s->trim_timer);
     }
+}
+
+static void on_log(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+    (void)timer;
+    (void)revents;
+    log_left_out(&server_of(loop)->log, false);
 }
 
 /* It is there so that the loop does not sleep; an idle watcher alone would have to wait for quiet.
@@ -318,12 +329,14 @@ static void init_watchers(struct server *s)
     if (watchdog_s > 0)
         ev_timer_start(s->loop, &s->watchdog);
     ev_timer_init(&s->trim_timer, on_trim, 0., 0.);
+    ev_timer_init(&s->log_timer, on_log, 0., 0.);
     control_init(s);
 }
 
 static void init_lists(struct server *s)
 {
     list_init(&s->clients);
+    list_init(&s->tracers);
     list_init(&s->doomed);
     list_init(&s->dirty_clients);
     list_init(&s->resumed);
@@ -408,6 +421,7 @@ int server_run(struct server *s)
     if (s->config->prewarm)
         crew_prewarm(s);
     ev_run(s->loop, 0);
+    log_left_out(&s->log, true);
     log_info(&s->log, "stopped");
     return s->exit_code;
 }

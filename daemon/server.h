@@ -32,6 +32,13 @@ struct counters {
     unsigned long turns; /* that have ended, however */
 };
 
+/* A process outside the pool that has a thread which somebody asked for, the last one met. */
+struct lock_met {
+    pid_t pid;   /* 0: none */
+    uint64_t at; /* ms */
+    char thread_id[64], command[64];
+};
+
 enum server_phase {
     SERVER_RUNNING,
     SERVER_DRAINING, /* running turns may finish */
@@ -63,6 +70,8 @@ struct server {
     struct list clients;
     size_t n_clients;
     unsigned last_client_id;
+    struct list tracers;       /* see trace.h */
+    bool telling_tracers;      /* what is sent meanwhile is in no trace */
     struct list doomed;        /* clients that are gone, cleaned up before the loop sleeps */
     struct list resumed;       /* clients with lines that were left unread, for the next round */
     struct list dirty_clients; /* with output to write before the loop sleeps */
@@ -78,6 +87,9 @@ struct server {
     char *initialize_result; /* of the first worker that answered; NULL before */
     char *start_failure;     /* why the last start failed; NULL after a success */
 
+    struct lock_met lock_met;
+    bool login_refused; /* the model has called a turn unauthorized, and none has completed since */
+
     struct counters counters;
     uint32_t waits_ms[TIMES_KEPT], moves_ms[TIMES_KEPT];
     unsigned long move_steps; /* of all moves, see move.c */
@@ -89,7 +101,7 @@ struct server {
     ev_check after_poll;
     ev_idle stay_awake; /* runs while there are lines left */
     ev_signal on_term, on_int, on_hup, on_child;
-    ev_timer drain_timer, position_timer, trim_timer, watchdog;
+    ev_timer drain_timer, position_timer, trim_timer, log_timer, watchdog;
 };
 
 /* Milliseconds of the monotonic clock. */

@@ -5,6 +5,7 @@
 #include "daemon/client.h"
 #include "daemon/crew.h"
 #include "daemon/mobile.h"
+#include "daemon/problems.h"
 #include "daemon/renew.h"
 #include "daemon/request.h"
 #include "daemon/steer.h"
@@ -296,6 +297,7 @@ cJSON *status_build(struct server *s)
                           s->phase == SERVER_RUNNING && s->admission != ADMISSION_DRAINING);
     text(o, "admission", s->phase == SERVER_RUNNING ? admissions[s->admission] : "stopping");
     rpc_add(o, "steering", steer_status(s));
+    rpc_add(o, "problems", problems_build(s));
     rpc_add(o, "codex", codex(s));
     rpc_add(o, "pool", pool(s));
     rpc_add(o, "queue", queue(s));

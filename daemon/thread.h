@@ -52,6 +52,7 @@ struct thread {
     uint64_t evict_asked;      /* ms, the last try */
     uint64_t turn_since;       /* ms, of the turn that runs */
     uint64_t last_event;       /* ms */
+    uint64_t retrying_since;   /* ms, the model cannot be reached; 0: it can, or is not asked */
     uint64_t turn_interrupted; /* ms, by a limit of ours: once is enough; 0: not */
     char *turn_id;             /* of the running turn, or of the last; NULL before the first */
     char id[];

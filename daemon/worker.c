@@ -142,8 +142,7 @@ static uint64_t state_limit_ms(const struct worker *w)
 void worker_set_state(struct worker *w, enum worker_state state)
 {
     if (state != w->state)
-        log_debug(&w->server->log, "worker %u: %s -> %s", w->id, state_names[w->state],
-                  state_names[state]);
+        log_worker(w, LOG_DEBUG, "%s -> %s", state_names[w->state], state_names[state]);
     w->state = state;
     if (state == WORKER_IDLE)
         w->idle_since = now_ms();
@@ -275,9 +274,10 @@ static void on_initialized(struct worker *w, const struct envelope *answer, void
     w->start_failed = false;
     free(s->start_failure);
     s->start_failure = NULL;
-    log_info(&s->log, "worker %u ready: pid %d, codex %s, %llu ms", w->id, (int)w->pid,
-             w->version ? w->version : "of unknown version",
-             (unsigned long long)(w->ready_at - w->started_at));
+    log_event(&s->log, LOG_INFO, &(struct log_fields){.worker = w->id},
+              "worker %u ready: pid %d, codex %s, %llu ms", w->id, (int)w->pid,
+              w->version ? w->version : "of unknown version",
+              (unsigned long long)(w->ready_at - w->started_at));
     crew_worker_ready(w);
 }
 
@@ -303,8 +303,8 @@ static void start_failed(struct worker *w, const char *reason)
     w->last_error = s->start_failure ? strdup(s->start_failure) : NULL;
     forget_process(w);
     worker_set_state(w, WORKER_DOWN);
-    log_error(&s->log, "worker %u: cannot start codex: %s; next try in %llu ms", w->id, reason,
-              (unsigned long long)backoff_ms(w));
+    log_worker(w, LOG_ERROR, "cannot start codex: %s; next try in %llu ms", reason,
+               (unsigned long long)backoff_ms(w));
     crew_start_failed(w);
 }
 
@@ -335,7 +335,7 @@ void worker_start(struct worker *w)
     w->pid = child.pid;
     w->binary = child.binary;
     worker_io_open(w, &child);
-    log_debug(&s->log, "worker %u: started %s as pid %d", w->id, w->path, (int)w->pid);
+    log_worker(w, LOG_DEBUG, "started %s as pid %d", w->path, (int)w->pid);
     ask_initialize(w);
 }
 
@@ -366,7 +366,7 @@ void worker_stop(struct worker *w, bool replace, const char *reason)
     struct server *s = w->server;
     if (w->state == WORKER_DOWN || w->state == WORKER_STOPPING)
         return;
-    log_info(&s->log, "worker %u: stopping: %s", w->id, reason);
+    log_worker(w, LOG_INFO, "stopping: %s", reason);
     if (replace)
         s->counters.worker_replaced++;
     w->replace = replace;
@@ -432,9 +432,9 @@ static void after_exit(struct worker *w, enum worker_state was, const char *how)
         w->failures = steady ? 1 : w->failures + 1;
         w->restarts += was != WORKER_STOPPING;
         /* Its clients, and the status, are told its last words, too. */
-        log_warn(&s->log, "worker %u: exited: %.*s; next start in %llu ms", w->id,
-                 (int)strcspn(why, ":"), why, (unsigned long long)backoff_ms(w));
-        log_trace(&s->log, "worker %u: exited: %.200s", w->id, why);
+        log_worker(w, LOG_WARN, "exited: %.*s; next start in %llu ms", (int)strcspn(why, ":"), why,
+                   (unsigned long long)backoff_ms(w));
+        log_worker(w, LOG_TRACE, "exited: %.200s", why);
         free(w->last_error);
         if (asprintf(&w->last_error, "Worker exited (%s)", why) < 0)
             w->last_error = NULL;

@@ -3,6 +3,7 @@
 #include "daemon/client.h"
 #include "daemon/request.h"
 #include "daemon/router.h"
+#include "daemon/trace.h"
 #include "proto/json.h"
 #include "proto/rpc.h"
 
@@ -144,8 +145,8 @@ static void keep_stderr_line(struct worker *w, struct slice line)
         return;
     json_clean_text(copy);
     /* Once clients are served it may quote what nobody else is to read. */
-    log_at(&w->server->log, w->state == WORKER_STARTING ? LOG_DEBUG : LOG_TRACE,
-           "worker %u stderr: %.200s", w->id, copy);
+    log_event(&w->server->log, w->state == WORKER_STARTING ? LOG_DEBUG : LOG_TRACE,
+              &(struct log_fields){.worker = w->id}, "worker %u stderr: %.200s", w->id, copy);
     free(w->stderr_tail[w->stderr_next]);
     w->stderr_tail[w->stderr_next] = copy;
     w->stderr_next = (w->stderr_next + 1) % STDERR_LINES;
@@ -252,14 +253,15 @@ static void mark_dirty(struct worker *w)
         list_append(&w->server->dirty_workers, &w->in_dirty);
 }
 
-int worker_send_spliced(struct worker *w, struct slice line, size_t at, size_t len,
-                        struct slice instead)
+int worker_send_spliced(struct worker *w, const struct client *from, struct slice line, size_t at,
+                        size_t len, struct slice instead)
 {
     if (w->stdin_fd < 0)
         return 0;
     int r = outbuf_reserve(&w->in, line.n - len + instead.n + 1);
     if (r < 0)
         return r;
+    trace_message(w->server, TRACE_TO_WORKER, from, w, line, at, instead);
     outbuf_put(&w->in, (struct slice){line.p, at});
     outbuf_put(&w->in, instead);
     outbuf_put(&w->in, (struct slice){line.p + at + len, line.n - at - len});
@@ -270,7 +272,7 @@ int worker_send_spliced(struct worker *w, struct slice line, size_t at, size_t l
 
 int worker_send_line(struct worker *w, struct slice line)
 {
-    return worker_send_spliced(w, line, line.n, 0, SLICE_NULL);
+    return worker_send_spliced(w, NULL, line, line.n, 0, SLICE_NULL);
 }
 
 static unsigned free_slot(const struct worker *w)
@@ -325,7 +327,8 @@ static void send_now(struct worker *w, struct request *r)
         snprintf(id, sizeof(id), "%llu", (unsigned long long)(++w->sends << SLOT_BITS | r->slot));
     r->worker_id = w->sends << SLOT_BITS | r->slot;
     /* There is room. */
-    (void)!worker_send_spliced(w, r->line, r->id_at, r->id_len, (struct slice){id, (size_t)n});
+    (void)!worker_send_spliced(w, r->client, r->line, r->id_at, r->id_len,
+                               (struct slice){id, (size_t)n});
     stop_reading_sender(w, r->client);
     request_unhold(r);
     if (!(r->method->flags & METHOD_LOCKS)) {
@@ -389,7 +392,7 @@ void worker_forget(struct worker *w, struct request *r)
     r->state = REQUEST_NEW;
 }
 
-struct request *worker_take_answered(struct worker *w, struct slice id)
+struct request *worker_find_answered(const struct worker *w, struct slice id)
 {
     char digits[24] = {0};
     if (!id.n || id.n >= sizeof(digits) || id.p[0] == '"')
@@ -397,7 +400,13 @@ struct request *worker_take_answered(struct worker *w, struct slice id)
     memcpy(digits, id.p, id.n);
     unsigned long long value = strtoull(digits, NULL, 10);
     struct request *r = w->slots[value % WORKER_SLOTS];
-    if (!r || r->worker_id != value)
+    return r && r->worker_id == value ? r : NULL;
+}
+
+struct request *worker_take_answered(struct worker *w, struct slice id)
+{
+    struct request *r = worker_find_answered(w, id);
+    if (!r)
         return NULL;
     worker_forget(w, r);
     send_more(w);

@@ -10,7 +10,7 @@ import { PlayedDaemon, temporary } from '../lib/played-daemon.mjs';
 import { until } from '../lib/wait.mjs';
 
 const COMMANDS = [['run', 'x'], ['app-server'], ['status'], ['status', '--json'], ['status', '--watch'], ['top'],
-    ['ping'], ['call', 'model/list'], ['call', 'pool/status']];
+    ['trace'], ['locks'], ['ping'], ['call', 'model/list'], ['call', 'pool/status']];
 
 test('where no daemon is, every command exits 69 and says what to do', async (t) => {
     const socket = join(await temporary(t), 'nobody');
@@ -77,8 +77,8 @@ test('a prompt that is no UTF-8 is wrong usage', async (t) => {
 });
 
 test('help is complete and fits a screen', async (t) => {
-    const names = ['run', 'app-server', 'status', 'top', 'ping', 'call', 'pause', 'resume', 'drain', 'resize', 'recycle', 'interrupt',
-        'cancel', 'kick', 'reload', 'log-level'];
+    const names = ['run', 'app-server', 'status', 'top', 'trace', 'locks', 'ping', 'call', 'pause', 'resume', 'drain', 'resize',
+        'recycle', 'interrupt', 'cancel', 'kick', 'reload', 'log-level'];
     for (const command of [[], ...names.map((name) => [name])]) {
         const { code, out, err } = await run(t, [...command, '--help']);
         const lines = out.trimEnd().split('\n');

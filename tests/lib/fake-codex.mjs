@@ -4,7 +4,7 @@
 // Control socket (FAKE_CODEX_SOCKET), one JSON object a line. To the test: {hello}, {line}, {eof},
 // {term}, {pending}, {flooded}.
 // From the test: {out}, {flood}, {echo}, {err}, {exit}, {signal}, {ignoreTerm}, {pause}, {resume},
-// {closeOut}, {report}, {spawn}, {onEof}.
+// {closeOut}, {report}, {spawn}, {lock}, {orphan}, {onEof}.
 import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import { closeSync, writeSync } from 'node:fs';
@@ -61,6 +61,11 @@ const orders = {
     spawn: () => {
         const child = spawn('sleep', ['600'], { detached: true, stdio: 'inherit' });
         tell({ spawned: child.pid });
+    },
+    // A child that locks a file, as Codex locks a thread.
+    lock: (path) => {
+        const child = spawn('flock', [path, '-c', 'echo locked; exec sleep 600'], { stdio: ['ignore', 'pipe', 'inherit'] });
+        child.stdout.once('data', () => tell({ spawned: child.pid }));
     },
     // A grandchild whose parent has ended.
     orphan: () => {
