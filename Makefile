@@ -28,6 +28,8 @@ ALL_LDFLAGS := $(LDHARDEN) $(VARIANT) $(LDFLAGS)
 # libev's watcher macros convert between struct types that share their first members.
 EV_CFLAGS := -fno-strict-aliasing
 
+DAEMON_LIBS := -lev -lcjson -lhttp_parser -lwslay -lnettle -lm
+
 PROTO_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard proto/*.c)))
 DAEMON_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard daemon/*.c)))
 CLIENT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard client/*.c)))
@@ -78,7 +80,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 
 $(BUILD)/codex-poold: $(DAEMON_OBJ) $(PROTO_OBJ)
 	@echo '  LINK  $@'
-	@$(CC) $(ALL_LDFLAGS) $^ -lev -lcjson -lm -o $@
+	@$(CC) $(ALL_LDFLAGS) $^ $(DAEMON_LIBS) -o $@
 
 $(BUILD)/codex-pool: $(CLIENT_OBJ) $(PROTO_OBJ)
 	@echo '  LINK  $@'
@@ -93,14 +95,15 @@ $(BUILD)/unit-tests: $(UNIT_OBJ) $(UNIT_DAEMON_OBJ) $(PROTO_OBJ)
 FUZZ_PARTS_envelope := reference
 FUZZ_PARTS_json := reference
 FUZZ_PARTS_session := invariants outside payload peer_client peer_worker promises $(if $(FUZZER),mutate_lines)
+FUZZ_PARTS_http := outside
 FUZZ_DAEMON_OBJ := $(filter-out $(patsubst %,$(BUILD)/obj/daemon/%.o,main spawn children listener),$(DAEMON_OBJ))
 fuzz_parts = $(patsubst %,$(BUILD)/obj/tests/fuzz/%.o,fuzz_$(1) $(FUZZ_PARTS_$(1)))
 
 define fuzz_program
-$(BUILD)/fuzz-$(1): $(call fuzz_parts,$(1)) $(FUZZ_MAIN) $(if $(filter session,$(1)),$(FUZZ_DAEMON_OBJ),$(UNIT_DAEMON_OBJ)) \
+$(BUILD)/fuzz-$(1): $(call fuzz_parts,$(1)) $(FUZZ_MAIN) $(if $(filter session http,$(1)),$(FUZZ_DAEMON_OBJ),$(UNIT_DAEMON_OBJ)) \
   $(PROTO_OBJ)
 	@echo '  LINK  $$@'
-	@$(CC) $(ALL_LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) $$^ -lev -lcjson -lm -o $$@
+	@$(CC) $(ALL_LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) $$^ $(DAEMON_LIBS) -o $$@
 endef
 $(foreach name,$(FUZZ),$(eval $(call fuzz_program,$(name))))
 

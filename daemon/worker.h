@@ -90,6 +90,7 @@ struct worker {
     ev_timer limit; /* until a turn has run too long */
 
     uint64_t started_at, ready_at, last_heard, idle_since; /* ms; 0: not */
+    uint64_t released_us; /* when its last lease ended; 0: there was none */
     unsigned long streams, restarts;
     unsigned long streams_since_start;
     bool wanted;        /* to be running: started when it is down */

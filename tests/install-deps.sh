@@ -35,6 +35,9 @@ missing_build() {
     have pkg-config || echo pkg-config
     has_headers ev.h || echo libev-dev
     has_headers cjson/cJSON.h || echo libcjson-dev
+    has_headers http_parser.h || echo libhttp-parser-dev
+    has_headers wslay/wslay.h || echo libwslay-dev
+    has_headers nettle/sha1.h || echo nettle-dev
     has_headers check.h || echo check
     has_node || echo nodejs
     have npm || echo npm
