@@ -236,6 +236,7 @@ test('users who may not connect get nothing by HTTP either', async (t) => {
     await daemon.untilLog(/listens at/);
     const http = (await RawHttp.connect(daemon)).write(GET('/healthz'));
     await within(Promise.race([http.closed, http.ended]), 'the end');
-    assert.match(http.text, /"reason":"forbidden"/);
+    // It is closed before it is read, which may come before what it is told.
+    assert.match(http.text, /^(\{.*"reason":"forbidden".*\n)?$/);
     http.socket.destroy();
 });

@@ -15,7 +15,8 @@ export class Tui {
         for (const name of ['TMPDIR', 'CODEX_POOL_CHECK']) if (process.env[name]) self.env[name] = process.env[name];
         self.server = join(rig.home.dir, `tmux-${rig.tuis = (rig.tuis ?? 0) + 1}`);
         rig.clients.push(self);
-        const command = [codexBinary(), ...args, '--remote', `unix://${rig.daemon.socket}`, '-C', rig.home.cwd];
+        const command = [codexBinary(), ...args, '--remote', `unix://${rig.daemon.socket}`, '-C', rig.home.cwd,
+            '-c', 'disable_paste_burst=true'];
         const { status, stderr } = self.tmux('new-session', '-d', '-x', '120', '-y', '50', ...command);
         if (status !== 0) throw new Error(`tmux: ${stderr}`);
         // What it says when it has ended is still to be read.
@@ -42,11 +43,26 @@ export class Tui {
 
     key(name) { this.tmux('send-keys', name); }
 
-    /** Types a line, and enters it once it is there: keys that come all at once are taken for a paste. */
+    /** Presses a key until it has done what it should: for a while it takes none, lest one be meant for what was before. */
+    async press(name, done) {
+        let last = 0;
+        await until(() => {
+            if (done(this.screen)) return true;
+            if (Date.now() - last < 1000) return false;
+            last = Date.now();
+            this.key(name);
+            return false;
+        }, `${name} has done it`).catch((error) => {
+            throw new Error(`${error.message}:\n${this.screen}`);
+        });
+    }
+
+    /** Types a line that is not on the screen yet, and enters it. */
     async enter(text) {
+        this.key('C-u');
         this.tmux('send-keys', '-l', text);
         await this.shows(`› ${text}`);
-        this.key('Enter');
+        await this.press('Enter', (screen) => !screen.trimEnd().split('\n').slice(-8).includes(`› ${text}`));
     }
 
     /** Whatever it does: it and its terminal are gone then. */
@@ -57,7 +73,10 @@ export class Tui {
 
     /** Leaves it, and awaits its end. */
     async quit() {
-        await this.enter('/quit');
-        await until(() => this.tmux('display-message', '-p', '#{pane_dead}').stdout.trim() === '1', 'it has ended');
+        this.key('C-u');
+        this.tmux('send-keys', '-l', '/quit');
+        await this.shows('› /quit');
+        const ended = () => this.tmux('display-message', '-p', '#{pane_dead}').stdout.trim() === '1';
+        await this.press('Enter', ended);
     }
 }
