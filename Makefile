@@ -28,12 +28,14 @@ ALL_LDFLAGS := $(LDHARDEN) $(VARIANT) $(LDFLAGS)
 # libev's watcher macros convert between struct types that share their first members.
 EV_CFLAGS := -fno-strict-aliasing
 
+DAEMON_LIBS := -lev -lcjson -lhttp_parser -lwslay -lnettle -lm
+
 PROTO_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard proto/*.c)))
 DAEMON_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard daemon/*.c)))
 CLIENT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard client/*.c)))
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/unit/*.c)))
 # What the unit tests take from the daemon: the parts that know no loop and no process.
-UNIT_DAEMON_OBJ := $(patsubst %,$(BUILD)/obj/daemon/%.o,config config_print log queue thread policy settings)
+UNIT_DAEMON_OBJ := $(patsubst %,$(BUILD)/obj/daemon/%.o,config config_print log queue thread policy settings histogram)
 # And from the client: the parts of `codex-pool top` that know no terminal and no connection.
 UNIT_CLIENT_OBJ := $(patsubst %,$(BUILD)/obj/client/%.o,headline human text top_cells top_layout top_model top_rows \
   top_spark top_ui)
@@ -83,7 +85,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 
 $(BUILD)/codex-poold: $(DAEMON_OBJ) $(PROTO_OBJ)
 	@echo '  LINK  $@'
-	@$(CC) $(ALL_LDFLAGS) $^ -lev -lcjson -lm -o $@
+	@$(CC) $(ALL_LDFLAGS) $^ $(DAEMON_LIBS) -o $@
 
 $(BUILD)/codex-pool: $(CLIENT_OBJ) $(PROTO_OBJ)
 	@echo '  LINK  $@'
@@ -98,14 +100,15 @@ $(BUILD)/unit-tests: $(UNIT_OBJ) $(UNIT_DAEMON_OBJ) $(UNIT_CLIENT_OBJ) $(PROTO_O
 FUZZ_PARTS_envelope := reference
 FUZZ_PARTS_json := reference
 FUZZ_PARTS_session := invariants outside payload peer_client peer_worker promises $(if $(FUZZER),mutate_lines)
+FUZZ_PARTS_http := outside
 FUZZ_DAEMON_OBJ := $(filter-out $(patsubst %,$(BUILD)/obj/daemon/%.o,main spawn children listener),$(DAEMON_OBJ))
 fuzz_parts = $(patsubst %,$(BUILD)/obj/tests/fuzz/%.o,fuzz_$(1) $(FUZZ_PARTS_$(1)))
 
 define fuzz_program
-$(BUILD)/fuzz-$(1): $(call fuzz_parts,$(1)) $(FUZZ_MAIN) $(if $(filter session,$(1)),$(FUZZ_DAEMON_OBJ),$(UNIT_DAEMON_OBJ)) \
+$(BUILD)/fuzz-$(1): $(call fuzz_parts,$(1)) $(FUZZ_MAIN) $(if $(filter session http,$(1)),$(FUZZ_DAEMON_OBJ),$(UNIT_DAEMON_OBJ)) \
   $(PROTO_OBJ)
 	@echo '  LINK  $$@'
-	@$(CC) $(ALL_LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) $$^ -lev -lcjson -lm -o $$@
+	@$(CC) $(ALL_LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) $$^ $(DAEMON_LIBS) -o $$@
 endef
 $(foreach name,$(FUZZ),$(eval $(call fuzz_program,$(name))))
 

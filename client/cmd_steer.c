@@ -114,8 +114,8 @@ const char cmd_resize_help[] =
 
 const char cmd_recycle_help[] =
     "Replaces a worker, or all, one after the other, each when its turn has ended and\n"
-    "the threads that are open there have moved elsewhere. One that waits for its next\n"
-    "start after a failure is started at once. Ends when the new ones are ready.\n"
+    "the threads that are open there have moved elsewhere. One that waits for its\n"
+    "next start after a failure is started at once. Ends when the new ones are ready.\n"
     "`codex-pool status` shows what is in the way.\n"
     "\n"
     "  --json         print the daemon's answer\n"
@@ -145,7 +145,7 @@ const char cmd_resume_help[] =
     "exit: 0 done, 1 refused or failed, 64 wrong usage, 69 no daemon there\n";
 
 const char cmd_drain_help[] =
-    "Takes nothing new: whoever waits already is served, turns that run go on, and any\n"
+    "Takes nothing new: whoever waits already is served, turns that run go on, any\n"
     "other request for a worker is refused, as worth trying again. Ends when nothing\n"
     "runs or waits any more. Until `codex-pool resume`.\n"
     "\n"
@@ -157,8 +157,8 @@ const char cmd_drain_help[] =
     "again, 130 interrupted\n";
 
 const char cmd_cancel_help[] =
-    "Takes a request out of the queue: CLIENT and ID as `codex-pool status --json` has\n"
-    "them among the waiters. Its client is told that it was aborted.\n"
+    "Takes a request out of the queue: CLIENT and ID as `codex-pool status --json`\n"
+    "has them among the waiters. Its client is told that it was aborted.\n"
     "\n"
     "  --json         print the daemon's answer\n"
     "\n"
@@ -168,8 +168,8 @@ const char cmd_cancel_help[] =
     "there\n";
 
 const char cmd_interrupt_help[] =
-    "Interrupts the turn that runs on a thread, whoever started it. Ends when the turn\n"
-    "has; a worker that does not end it in time is replaced.\n"
+    "Interrupts the turn that runs on a thread, whoever started it. Ends when the\n"
+    "turn has; a worker that does not end it in time is replaced.\n"
     "\n"
     "  --json         print the daemon's answer\n"
     "\n"

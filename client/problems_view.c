@@ -19,7 +19,5 @@ bool problems_view_print(FILE *to, const cJSON *status, const char *bad, const c
         print_text(to, problem, "help");
         fputc('\n', to);
     }
-    if (cJSON_GetArraySize(problems) > 0)
-        fputc('\n', to);
     return cJSON_IsArray(problems);
 }

@@ -34,7 +34,7 @@ static pid_t parent_of(pid_t pid)
     return parent;
 }
 
-static uint64_t rss_of(pid_t pid)
+uint64_t children_rss(pid_t pid)
 {
     char path[64], statm[128];
     unsigned long pages = 0;
@@ -78,7 +78,7 @@ static void count_one(pid_t pid, void *arg)
     if (!children_descends(pid, c->root))
         return;
     c->tree.processes++;
-    c->tree.rss_bytes += rss_of(pid);
+    c->tree.rss_bytes += children_rss(pid);
 }
 
 /* From the process down, by the lists that the kernel keeps of each thread's children: what else
@@ -92,7 +92,7 @@ static void add_tree(pid_t pid, int depth, struct tree *tree)
     if (!tasks)
         return;
     tree->processes++;
-    tree->rss_bytes += rss_of(pid);
+    tree->rss_bytes += children_rss(pid);
     while ((entry = readdir(tasks))) {
         int tid = (int)strtol(entry->d_name, NULL, 10), child;
         (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, tid);

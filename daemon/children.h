@@ -14,6 +14,9 @@ struct tree {
 /* A process and all below it; zeroes where it is gone. Reads /proc, which does not block. */
 struct tree children_tree(pid_t pid);
 
+/* Of the process alone; 0 where it is gone. */
+uint64_t children_rss(pid_t pid);
+
 /* True if pid is `of` or anywhere below it. */
 bool children_descends(pid_t pid, pid_t of);
 

@@ -2,15 +2,16 @@
 
 #include "daemon/abort.h"
 #include "daemon/asks.h"
+#include "daemon/http.h"
 #include "daemon/request.h"
 #include "daemon/router.h"
 #include "daemon/trace.h"
+#include "daemon/websocket.h"
 #include "daemon/worker.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
-#include <time.h>
 
 /* Above HIGH bytes of output that a client has not taken, nobody produces more for it. */
 #define OUTPUT_HIGH ((size_t)256 * 1024)
@@ -28,6 +29,17 @@
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents);
 static void on_writable(struct ev_loop *loop, ev_io *w, int revents);
 static void on_stall(struct ev_loop *loop, ev_timer *timer, int revents);
+
+const char *client_transport_name(enum client_transport transport)
+{
+    static const char *const names[] = {
+        [CLIENT_SILENT] = "silent",
+        [CLIENT_LINES] = "lines",
+        [CLIENT_WEBSOCKET] = "websocket",
+        [CLIENT_HTTP] = "http",
+    };
+    return names[transport];
+}
 
 static void init_lists(struct client *c)
 {
@@ -96,6 +108,8 @@ void client_free(struct client *c)
     list_remove(&c->in_stuck);
     s->n_clients--;
     c->fd = cp_close(c->fd);
+    http_free(c->http);
+    websocket_free(c->ws);
     linebuf_deinit(&c->in);
     outbuf_deinit(&c->out);
     strings_free(c->opted_out);
@@ -129,23 +143,50 @@ static void check_output(struct client *c)
     }
 }
 
+static bool reserve_output(struct client *c, size_t n)
+{
+    if (outbuf_reserve(&c->out, n) == 0)
+        return true;
+    client_doom(c, "out of memory for its output");
+    return false;
+}
+
+static void write_soon(struct client *c)
+{
+    if (list_empty(&c->in_dirty))
+        list_append(&c->server->dirty_clients, &c->in_dirty);
+}
+
+void client_put(struct client *c, struct slice head, struct slice body)
+{
+    if (c->doomed || !reserve_output(c, head.n + body.n))
+        return;
+    outbuf_put(&c->out, head);
+    outbuf_put(&c->out, body);
+    write_soon(c);
+    check_output(c);
+}
+
 void client_send_spliced(struct client *c, struct slice line, size_t at, size_t len,
                          struct slice instead)
 {
-    if (c->doomed)
+    char room[WEBSOCKET_HEAD_MAX];
+    size_t n = line.n - len + instead.n;
+    /* A WebSocket that is being closed has had its last frame. */
+    if (c->doomed || c->http || (c->ws && websocket_is_closed(c->ws)))
         return;
     /* First, since this client may be one that is told. */
     trace_message(c->server, TRACE_TO_CLIENT, c, NULL, line, at, instead);
-    if (outbuf_reserve(&c->out, line.n - len + instead.n + 1) < 0) {
-        client_doom(c, "out of memory for its output");
+    if (!reserve_output(c, n + sizeof(room)))
         return;
-    }
+    if (c->ws)
+        outbuf_put(&c->out, websocket_head(room, WEBSOCKET_TEXT, n));
     outbuf_put(&c->out, (struct slice){line.p, at});
     outbuf_put(&c->out, instead);
     outbuf_put(&c->out, (struct slice){line.p + at + len, line.n - at - len});
-    outbuf_put(&c->out, SLICE("\n"));
-    if (list_empty(&c->in_dirty))
-        list_append(&c->server->dirty_clients, &c->in_dirty);
+    if (!c->ws)
+        outbuf_put(&c->out, SLICE("\n"));
+    write_soon(c);
     check_output(c);
 }
 
@@ -241,17 +282,23 @@ void client_doom(struct client *c, const char *why)
 
 void client_close_after_output(struct client *c)
 {
+    client_say_goodbye(c);
     c->closing = true;
     client_pause(c, CLIENT_PAUSE_CLOSING);
-    if (list_empty(&c->in_dirty))
-        list_append(&c->server->dirty_clients, &c->in_dirty);
+    write_soon(c);
 }
 
-static uint64_t now_us(void)
+void client_say_goodbye(struct client *c)
 {
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    if (c->ws)
+        websocket_close(c->ws, WEBSOCKET_GOING_AWAY);
+}
+
+void client_hung_up(struct client *c)
+{
+    /* One that asks by HTTP may have asked all, and wait for the answers. */
+    if (c->transport != CLIENT_HTTP)
+        client_doom(c, "disconnected");
 }
 
 /* Hands on every whole line, unless something on the way says to stop. */
@@ -274,6 +321,68 @@ static void take_lines(struct client *c)
     client_send_take(c, rpc_error(SLICE_NULL, RPC_MESSAGE_TOO_LARGE,
                                   "Message is longer than maxMessageBytes.", NULL));
     client_close_after_output(c);
+}
+
+/* Its first byte is there. */
+static void choose_transport(struct client *c)
+{
+    struct slice rest = linebuf_rest(&c->in);
+    if (!rest.n || c->doomed)
+        return;
+    c->transport = CLIENT_LINES;
+    if (rest.p[0] < 'A' || rest.p[0] > 'Z')
+        return;
+    c->transport = CLIENT_HTTP;
+    c->http = http_new(c);
+    if (!c->http)
+        client_doom(c, "out of memory for its requests");
+    else
+        ev_timer_again(c->server->loop, &c->stall);
+}
+
+static void take_requests(struct client *c)
+{
+    uint64_t until = now_us() + TURN_US;
+    while (!c->paused && !c->doomed && http_take(c->http)) {
+        if (now_us() >= until) {
+            take_rest_later(c);
+            return;
+        }
+    }
+    linebuf_trim(&c->in);
+}
+
+static void take_input(struct client *c);
+
+/* What has been read, or why not. */
+static void take_read(struct client *c, int r)
+{
+    if (r == LINEBUF_EOF && c->transport == CLIENT_HTTP && !c->doomed)
+        client_close_after_output(c);
+    else if (r == LINEBUF_EOF)
+        client_doom(c, "disconnected");
+    else if (r < 0)
+        client_doom(c, strerror(-r));
+    take_input(c);
+}
+
+static void take_input(struct client *c)
+{
+    if (c->transport == CLIENT_SILENT)
+        choose_transport(c);
+    if (c->transport != CLIENT_HTTP) {
+        take_lines(c);
+        return;
+    }
+    if (c->doomed)
+        return;
+    take_requests(c);
+    if (c->doomed || !http_is_upgraded(c->http))
+        return;
+    c->http = http_free(c->http);
+    c->transport = CLIENT_WEBSOCKET;
+    /* It may have said more with its request. */
+    take_read(c, websocket_read(c->ws));
 }
 
 /* All is said. Closing while it still writes would reset the connection, and it might never read
@@ -315,18 +424,13 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
     }
     if (!list_empty(&c->in_resumed))
         return; /* what it has sent before comes first */
-    int r = linebuf_read(&c->in, c->fd);
-    if (r == LINEBUF_EOF)
-        client_doom(c, "disconnected");
-    else if (r < 0)
-        client_doom(c, strerror(-r));
-    take_lines(c);
+    take_read(c, c->ws ? websocket_read(c->ws) : linebuf_read(&c->in, c->fd));
 }
 
 void client_take_rest(struct client *c)
 {
     list_remove(&c->in_resumed);
-    take_lines(c);
+    take_input(c);
 }
 
 void client_flush(struct client *c)
@@ -344,8 +448,11 @@ void client_flush(struct client *c)
     if (r == OUTBUF_EMPTY) {
         ev_io_stop(loop, &c->writable);
         ev_timer_stop(loop, &c->stall);
+        c->last_call = false;
         if (c->closing)
             linger(c);
+        else if (c->http)
+            ev_timer_again(loop, &c->stall);
     } else {
         ev_io_start(loop, &c->writable);
         if (!ev_is_active(&c->stall) || outbuf_len(&c->out) < before) {
@@ -372,6 +479,10 @@ static void on_stall(struct ev_loop *loop, ev_timer *timer, int revents)
         return;
     if (c->closing && !outbuf_len(&c->out)) {
         client_doom(c, "closed by the daemon");
+        return;
+    }
+    if (c->http && !outbuf_len(&c->out)) {
+        http_timeout(c->http);
         return;
     }
     log_client(c, LOG_WARN, "dropped: read nothing for %lld ms",

@@ -8,8 +8,18 @@
 
 #include <sys/types.h>
 
+struct http;
 struct tracer;
+struct websocket;
 struct worker;
+
+/* How it speaks, which its first byte tells: no message begins with a letter. */
+enum client_transport {
+    CLIENT_SILENT,    /* has said nothing yet */
+    CLIENT_LINES,     /* a message a line */
+    CLIENT_WEBSOCKET, /* a message a text frame (websocket.h); began as the next */
+    CLIENT_HTTP,      /* asks how the daemon is (http.h), has no messages */
+};
 
 /* Why a client is not read from; any reason is enough. */
 enum client_pause {
@@ -18,6 +28,9 @@ enum client_pause {
     CLIENT_PAUSE_UNSENT = 1 << 2, /* workers have yet to answer much of what it sent */
     CLIENT_PAUSE_CLOSING = 1 << 3,
 };
+
+/* As the status says it: "lines" and so on. */
+const char *client_transport_name(enum client_transport transport);
 
 struct client {
     struct server *server;
@@ -33,10 +46,13 @@ struct client {
     bool admin;
     uint64_t connected_at; /* ms */
 
-    struct linebuf in;
+    enum client_transport transport;
+    struct http *http;    /* NULL: it does not speak it */
+    struct websocket *ws; /* NULL: it does not speak it */
+    struct linebuf in;    /* lines, whichever way they came; of HTTP the bytes */
     struct outbuf out;
     ev_io readable, writable;
-    ev_timer stall; /* runs while it takes nothing of what it is due */
+    ev_timer stall; /* runs while it takes nothing of what it is due; or, by HTTP, asks nothing */
     bool last_call; /* see time_is_over */
     unsigned paused;
     struct list in_stuck; /* of the worker that does not take what it sent */
@@ -66,6 +82,10 @@ struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t 
 
 /* Closes and frees; everything it had must be gone. */
 void client_free(struct client *c);
+
+/* Queues bytes as they are, for what a transport says for itself: both or, out of memory, neither,
+ * and the client is dropped. */
+void client_put(struct client *c, struct slice head, struct slice body);
 
 /* Queues a line (without newline) for the client; written before the loop sleeps. */
 void client_send(struct client *c, struct slice line);
@@ -100,6 +120,12 @@ void client_take_rest(struct client *c);
 
 /* Has so much output waiting that nobody may produce more for it. */
 bool client_backlogged(const struct client *c);
+
+/* What its transport has to say before the connection is closed by the daemon. */
+void client_say_goodbye(struct client *c);
+
+/* The other end has closed its side, while nobody reads what it has sent. */
+void client_hung_up(struct client *c);
 
 /* Ends the connection: at once, cleaned up before the loop sleeps. */
 void client_doom(struct client *c, const char *why);

@@ -75,6 +75,7 @@ void move_count(const struct thread *t, const struct worker *from, uint64_t sinc
     struct server *s = from->server;
     uint64_t ms = now_ms() - since_ms;
     s->moves_ms[s->counters.moves++ % TIMES_KEPT] = ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+    histogram_add(&s->times[TIME_MOVE], (double)ms / 1e3);
     log_thread(t, from, LOG_DEBUG, "moved from worker %u to worker %u in %llu ms", from->id,
                t->owner->id, (unsigned long long)ms);
     control_tell_moved(t, from, t->owner, ms);

@@ -125,6 +125,7 @@ void pool_end_lease(struct worker *w)
     s->offer = s->offer || s->config->max_leases_per_uid;
     list_remove(&w->lease.in_client);
     w->lease.holder = NULL;
+    w->released_us = now_us();
     ev_timer_stop(s->loop, &w->hold);
     limit_update(w);
     worker_update_reading(w);
@@ -154,6 +155,10 @@ static void grant(struct worker *w, struct request *r)
     uint64_t waited_ms = r->waiter.seq ? now_ms() - r->queued_at : 0;
     s->waits_ms[s->counters.waits++ % TIMES_KEPT] =
         waited_ms < UINT32_MAX ? (uint32_t)waited_ms : UINT32_MAX;
+    histogram_add(&s->times[TIME_WAIT], (double)waited_ms / 1e3);
+    /* Before it waited, the worker was not kept from it. */
+    if (r->waiter.seq && w->released_us >= r->queued_at * 1000)
+        histogram_add(&s->times[TIME_HANDOFF], (double)(now_us() - w->released_us) / 1e6);
     control_tell_assigned(r, w, waited_ms);
     if (r->acquire) {
         w->lease.acquired = true;

@@ -202,12 +202,25 @@ static void locked(cJSON *list, const struct server *s)
             (int)met->pid, met->command);
 }
 
+static void held_back(cJSON *list, const struct server *s)
+{
+    unsigned long long seconds = (now_ms() - s->admission_since) / 1000;
+    if (s->admission == ADMISSION_PAUSED)
+        add(list, "paused", "`codex-pool resume` lets the queue go on",
+            "An administrator has paused the pool %llu s ago: %zu wait.", seconds, s->queue.length);
+    else
+        add(list, "draining", "`codex-pool resume` ends that",
+            "An administrator drains the pool since %llu s: it takes nothing new.", seconds);
+}
+
 cJSON *problems_build(const struct server *s)
 {
     cJSON *list = cJSON_CreateArray();
     if (s->phase != SERVER_RUNNING)
         add(list, "stopping", "running turns may finish; try again when it is back",
             "The daemon is stopping and takes no new work.");
+    else if (s->admission != ADMISSION_OPEN)
+        held_back(list, s);
     workers_down(list, s);
     crash_loops(list, s);
     login(list, s);

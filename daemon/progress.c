@@ -64,8 +64,11 @@ static void on_turn_started(struct worker *w, struct thread *t, const struct env
 static void on_turn_completed(struct thread *t, const struct envelope *e)
 {
     t->owner->server->counters.turns++;
-    if (t->running)
+    if (t->running) {
         t->running--;
+        histogram_add(&t->owner->server->times[TIME_TURN],
+                      (double)(now_ms() - t->turn_since) / 1e3);
+    }
     if (!t->running)
         asks_turn_over(t->owner, t->id);
     t->turn_open = t->running > 0;

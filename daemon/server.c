@@ -6,6 +6,7 @@
 #include "daemon/control.h"
 #include "daemon/crew.h"
 #include "daemon/lease.h"
+#include "daemon/metrics.h"
 #include "daemon/pool.h"
 #include "daemon/reload.h"
 #include "daemon/renew.h"
@@ -34,6 +35,13 @@ uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+uint64_t now_us(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 bool time_is_over(struct ev_loop *loop, ev_timer *timer, bool *last_call)
 {
     if (!*last_call) {
@@ -52,7 +60,7 @@ static struct server *server_of(struct ev_loop *loop)
 
 static void on_hangup(void *who)
 {
-    client_doom(who, "disconnected");
+    client_hung_up(who);
 }
 
 /* What `systemctl status` shows. */
@@ -359,6 +367,7 @@ int server_init(struct server *s, struct config *config, const struct config_fla
     *s = (struct server){.config = config, .flags = *flags, .started_at = now_ms()};
     s->listener.fd = s->notify.fd = s->hangup.epoll_fd = -1;
     init_lists(s);
+    metrics_init(s);
     log_init(&s->log, STDERR_FILENO);
     log_set(&s->log, config->log_level, config->log_format);
     (void)signal(SIGPIPE, SIG_IGN);
@@ -382,6 +391,7 @@ static void free_clients(struct server *s)
 {
     struct client *c;
     while ((c = list_first(&s->clients, struct client, in_clients))) {
+        client_say_goodbye(c);
         client_flush(c);
         client_doom(c, "shut down");
         abort_client(c);

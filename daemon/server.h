@@ -4,6 +4,7 @@
 
 #include "daemon/config.h"
 #include "daemon/hangup.h"
+#include "daemon/histogram.h"
 #include "daemon/listener.h"
 #include "daemon/log.h"
 #include "daemon/notify.h"
@@ -37,6 +38,16 @@ struct lock_met {
     pid_t pid;   /* 0: none */
     uint64_t at; /* ms */
     char thread_id[64], command[64];
+};
+
+/* What is timed for /metrics, each fed where it ends. */
+enum server_time {
+    TIME_WAIT,         /* of a stream request, until it has its worker */
+    TIME_TURN,         /* from turn/started to turn/completed */
+    TIME_HANDOFF,      /* of a worker, from one's lease to that of the next who waits */
+    TIME_WORKER_START, /* until it has answered initialize */
+    TIME_MOVE,         /* of a thread from worker to worker */
+    SERVER_TIMES,
 };
 
 enum server_phase {
@@ -92,6 +103,7 @@ struct server {
 
     struct counters counters;
     uint32_t waits_ms[TIMES_KEPT], moves_ms[TIMES_KEPT];
+    struct histogram times[SERVER_TIMES];
     unsigned long move_steps; /* of all moves, see move.c */
     bool offer;               /* a lease may be over, or a worker of use to somebody who waits */
     bool renew;               /* a worker may be ready to be replaced */
@@ -104,8 +116,9 @@ struct server {
     ev_timer drain_timer, position_timer, trim_timer, log_timer, watchdog;
 };
 
-/* Milliseconds of the monotonic clock. */
+/* Milliseconds and microseconds of the monotonic clock. */
 uint64_t now_ms(void);
+uint64_t now_us(void);
 
 /* Creates everything and takes or binds the socket; starts no worker yet. 0, or a sysexits.h code
  * with the reason logged. Owns config from then on. */

@@ -183,6 +183,7 @@ static cJSON *client(const struct client *c)
     number(o, "uid", c->uid);
     number(o, "pid", (uint64_t)c->pid);
     text(o, "name", c->name);
+    text(o, "transport", client_transport_name(c->transport));
     number(o, "waiting", c->n_waiting);
     cJSON *workers = cJSON_AddArrayToObject(o, "workers");
     list_for_each (it, &c->leases)

@@ -2,6 +2,7 @@
 
 #include "daemon/asks.h"
 #include "daemon/request.h"
+#include "daemon/websocket.h"
 #include "proto/json.h"
 
 #include <stdio.h>
@@ -338,7 +339,8 @@ static void tell(struct tracer *t, const struct sight *m)
     if (has_room(c, SHORT_BYTES))
         write_sight(&page, t, m);
     size_t n = outbuf_len(&page.text);
-    if (!n || page.failed || !has_room(c, n) || outbuf_reserve(&c->out, n) < 0) {
+    if (!n || page.failed || !has_room(c, n) ||
+        outbuf_reserve(&c->out, n + WEBSOCKET_HEAD_MAX) < 0) {
         t->dropped++;
     } else {
         char *text = page.text.data + page.text.begin;

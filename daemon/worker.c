@@ -271,6 +271,7 @@ static void on_initialized(struct worker *w, const struct envelope *answer, void
     free(s->initialize_result);
     s->initialize_result = result;
     w->ready_at = now_ms();
+    histogram_add(&s->times[TIME_WORKER_START], (double)(w->ready_at - w->started_at) / 1e3);
     w->start_failed = false;
     free(s->start_failure);
     s->start_failure = NULL;

@@ -94,6 +94,7 @@ struct worker {
     uint64_t started_at, ready_at, last_heard, idle_since; /* ms; 0: not */
     char event[EVENT_MAX]; /* the method of the last message that it sent by itself; "": none */
     uint64_t event_at;     /* ms */
+    uint64_t released_us;  /* when its last lease ended; 0: there was none */
     unsigned long streams, restarts;
     unsigned long streams_since_start;
     bool wanted;        /* to be running: started when it is down */

@@ -378,6 +378,14 @@ size_t json_count(struct slice array)
     return n;
 }
 
+bool json_is_utf8(struct slice text)
+{
+    const char *p = text.p, *end = text.p + text.n;
+    while (p && p < end)
+        p = (unsigned char)*p < 0x80 ? p + 1 : skip_utf8(p, end);
+    return p || !text.n;
+}
+
 void json_clean_text(char *text)
 {
     char *end = text + strlen(text);

@@ -45,6 +45,9 @@ void json_each(struct slice array, void (*each)(struct slice element, void *arg)
  * UTF-8 becomes a "?". Other bytes stay as they are. */
 void json_clean_text(char *text);
 
+/* True if the bytes are well-formed UTF-8. */
+bool json_is_utf8(struct slice text);
+
 /* Elements of a valid array's text; 0 for any other value. */
 size_t json_count(struct slice array);
 

@@ -114,6 +114,13 @@ int linebuf_next(struct linebuf *lb, struct slice *line)
     return LINEBUF_OK;
 }
 
+void linebuf_skip(struct linebuf *lb, size_t n)
+{
+    lb->begin += n;
+    if (lb->scanned < lb->begin)
+        lb->scanned = lb->begin;
+}
+
 void linebuf_trim(struct linebuf *lb)
 {
     if (lb->begin == lb->end)

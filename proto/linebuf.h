@@ -38,6 +38,9 @@ int linebuf_push(struct linebuf *lb, const void *bytes, size_t n) CP_MUSTCHECK;
  * Returns LINEBUF_OK, LINEBUF_NONE or LINEBUF_TOO_LONG. */
 int linebuf_next(struct linebuf *lb, struct slice *line) CP_MUSTCHECK;
 
+/* Takes n of the pending bytes out, whatever they are: for who reads them by linebuf_rest. */
+void linebuf_skip(struct linebuf *lb, size_t n);
+
 /* Gives back what a long line has taken, if nothing is left in the buffer. Invalidates every line
  * taken before. */
 void linebuf_trim(struct linebuf *lb);

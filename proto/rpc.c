@@ -80,7 +80,7 @@ void rpc_add(cJSON *to, const char *name, cJSON *item)
 }
 
 /* The tree's text, the tree being consumed; "{}" for none. NULL when out of memory. */
-static char *print(cJSON *tree)
+char *rpc_print(cJSON *tree)
 {
     char *text = NULL;
     if (!incomplete)
@@ -92,14 +92,14 @@ static char *print(cJSON *tree)
 
 static char *join_tree(const char *prefix, struct slice id, const char *middle, cJSON *tree)
 {
-    _cleanup_free_ char *body = print(tree);
+    _cleanup_free_ char *body = rpc_print(tree);
     return body ? join(prefix, id, middle, slice_str(body)) : NULL;
 }
 
 char *rpc_request(struct slice id, const char *method, cJSON *params)
 {
     cJSON *text = cJSON_CreateString(method);
-    _cleanup_free_ char *name = print(text);
+    _cleanup_free_ char *name = rpc_print(text);
     _cleanup_free_ char *middle = NULL;
     if (!name || asprintf(&middle, ",\"method\":%s,\"params\":", name) < 0) {
         middle = NULL;

@@ -39,6 +39,9 @@ cJSON *rpc_object(void);
 /* Adds an item to an object or, without a name, to an array; consumed, also on failure. */
 void rpc_add(cJSON *to, const char *name, cJSON *item);
 
+/* The tree alone. */
+char *rpc_print(cJSON *tree);
+
 /* {"id":ID,"method":METHOD,"params":PARAMS}; id is raw JSON, method any text, params may be NULL
  * ({}). */
 char *rpc_request(struct slice id, const char *method, cJSON *params);

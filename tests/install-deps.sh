@@ -2,7 +2,7 @@
 # Installs what is missing, and only that.
 #   install-deps.sh build   compiler, libraries, Node.js: what building, the demo and the tests need
 #   install-deps.sh npm     what tests/package-lock.json names, into build/npm
-#   install-deps.sh check   what only tests need that can be left out: a systemd to run the units
+#   install-deps.sh check   what only tests need that can be left out: a systemd to run the units, tmux, promtool
 #   install-deps.sh clang   the second compiler
 #   install-deps.sh fuzz    the same, with its fuzzer
 # Several may be given. Nothing to do: says nothing.
@@ -35,6 +35,9 @@ missing_build() {
     have pkg-config || echo pkg-config
     has_headers ev.h || echo libev-dev
     has_headers cjson/cJSON.h || echo libcjson-dev
+    has_headers http_parser.h || echo libhttp-parser-dev
+    has_headers wslay/wslay.h || echo libwslay-dev
+    has_headers nettle/sha1.h || echo nettle-dev
     has_headers check.h || echo check
     has_headers curses.h || echo libncurses-dev
     has_node || echo nodejs
@@ -48,6 +51,33 @@ missing_check() {
     have dbus-daemon || echo dbus-daemon
     have unshare || echo util-linux
     have tmux || echo tmux
+}
+
+# The package starts a service, and brings fonts and scripts for its pages: all that is wanted of it is one program.
+promtool_unpack() {
+    dir=$(mktemp -d) &&
+        chmod 755 "$dir" &&
+        (cd "$dir" && apt-get -q download prometheus && dpkg-deb --fsys-tarfile ./*.deb | tar -xf - ./usr/bin/promtool) &&
+        mkdir -p build &&
+        mv "$dir/usr/bin/promtool" build/promtool
+    status=$?
+    rm -rf "$dir"
+    return "$status"
+}
+
+get_promtool() {
+    if have promtool || [ -x build/promtool ] || ! have apt-get || ! have dpkg-deb; then
+        return 0
+    fi
+    apt-cache show prometheus >/dev/null 2>&1 || ! may_install || run 'package lists' apt_get update
+    log=$(mktemp)
+    if ! step 'promtool into build' "$log" promtool_unpack; then
+        indent "$log"
+        [ -z "${CI-}" ] || exit 1
+        echo 'without promtool what it checks is skipped' >&2
+    fi
+    rm -f "$log"
+    log=
 }
 
 missing_clang() {
@@ -131,13 +161,14 @@ npm_packages() {
 }
 
 wanted=
+promtool=
 npm=
 fuzzer=
 for what in "$@"; do
     case $what in
     build | clang) wanted="$wanted $("missing_$what")" ;;
     fuzz) wanted="$wanted $(missing_clang)" fuzzer=1 ;;
-    check) ! { have apt-get && may_install; } || wanted="$wanted $(missing_check)" ;;
+    check) promtool=1; ! { have apt-get && may_install; } || wanted="$wanted $(missing_check)" ;;
     npm) npm=1 ;;
     *)
         echo "usage: $0 [build] [check] [clang] [fuzz] [npm]" >&2
@@ -154,4 +185,5 @@ if [ -n "$fuzzer" ]; then
     set -- $(missing_fuzzer)
     [ $# = 0 ] || install_packages "$@"
 fi
+[ -z "$promtool" ] || get_promtool
 [ -z "$npm" ] || npm_packages

@@ -44,14 +44,14 @@ test('a pool in order has no problems, and says nothing of any', async (t) => {
     assert.deepEqual((await daemon.status()).problems, []);
     const { code, out } = await run(t, ['--socket', daemon.socket, 'status']);
     assert.equal(code, 0);
-    assert.match(out, /^daemon /);
+    assert.match(out, /^2 workers: .*\n\ndaemon /);
 });
 
 test('workers that were never asked for are no problem', async (t) => {
     const daemon = await startDaemon(t, { config: { poolSize: 2, prewarm: false } });
     const { problems, pool } = await daemon.status();
     assert.deepEqual([problems, pool.down], [[], 2]);
-    assert.match((await run(t, ['--socket', daemon.socket, 'status'])).out, /^daemon /);
+    assert.match((await run(t, ['--socket', daemon.socket, 'status'])).out, /^2 workers: 2 down; nobody waits\n\ndaemon /);
 });
 
 test('no such program', async (t) => {
@@ -61,7 +61,7 @@ test('no such program', async (t) => {
     assert.match(help, /codex\.command.*PATH/);
     const { code, out } = await run(t, ['--socket', daemon.socket, 'status']);
     assert.equal(code, 0);
-    assert.match(out, /^\d of 2 workers (is|are) down: .*\n {2}what helps: set codex\.command .*\n\ndaemon /);
+    assert.match(out, /^2 workers: .*\n\d of 2 workers (is|are) down: .*\n {2}what helps: set codex\.command .*\n\ndaemon /);
 });
 
 test('a program that may not be run, or that is none', { skip: process.getuid() !== 0 && 'needs root' }, async (t) => {
@@ -220,4 +220,17 @@ test('a daemon that is stopping', async (t) => {
     assert.deepEqual(problems.map((p) => p.code), ['stopping']);
     turn.complete();
     await client.turnCompleted(threadId);
+});
+
+test('a pool that is paused, or drained', async (t) => {
+    const [daemon] = await startPool(t);
+    for (const [method, code, help] of [['pool/pause', 'paused', /resume/], ['pool/drain', 'draining', /resume/]]) {
+        const admin = await PoolClient.connect(daemon.socket, 'admin');
+        await admin.request(method);
+        const { problems } = await admin.request('pool/status');
+        assert.deepEqual(problems.map((p) => p.code), [code]);
+        assert.match(problems[0].help, help);
+        await admin.request('pool/resume');
+        assert.deepEqual((await admin.request('pool/status')).problems, []);
+    }
 });

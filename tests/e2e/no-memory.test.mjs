@@ -7,6 +7,8 @@ import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { isAlive } from '../lib/daemon.mjs';
 import { sanitized, startOnMachine } from '../lib/failing.mjs';
+import { RawHttp, exchange } from '../lib/http.mjs';
+import { OP, frame, handshake } from '../lib/websocket.mjs';
 import { until, within } from '../lib/wait.mjs';
 
 const APPROVAL = 'item/commandExecution/requestApproval';
@@ -186,6 +188,23 @@ const acts = [
         await sent;
         await until(() => fake.workers.filter((each) => !each.gone).length === 2, 'both workers are there');
         if (fake.workers.length > before) fake.started.messages.length = 0;
+    }],
+    ['asking by HTTP', false, async ({ stage: { daemon } }) => {
+        for (const path of ['/readyz', '/metrics', '/status', '/nope']) {
+            for (const { status, body } of await exchange(daemon, `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)) {
+                assert.equal(status, path === '/nope' ? 404 : 200);
+                if (path === '/metrics') assert.match(body, /^codex_pool_move_seconds_count \d+\n$/m);
+                if (path === '/status') assert.ok(JSON.parse(body).moveMs);
+            }
+        }
+    }],
+    ['a WebSocket', false, async ({ stage: { daemon } }) => {
+        const ping = '{"id":1,"method":"pool/ping"}';
+        const frames = [frame(OP.text, ping.slice(0, 9), { fin: false }), frame(OP.ping, 'p'), frame(OP.more, ping.slice(9)),
+            frame(OP.text, `{"id":2,"method":"model/list","params":{"x":"${'y'.repeat(100000)}"}}`), frame(OP.close)];
+        const http = (await RawHttp.connect(daemon)).write(Buffer.concat([Buffer.from(handshake()), ...frames]));
+        await within(Promise.race([http.ended, http.closed]), 'the end');
+        await http.close();
     }],
 ];
 

@@ -22,6 +22,8 @@ void client_connect(struct stage *st, struct peer_client *c, size_t i)
     *c = (struct peer_client){.fd = fds[0]};
     outbuf_init(&c->out);
     linebuf_init(&c->in, SIZE_MAX / 4);
+    /* It speaks lines, whatever letter its first message begins with. */
+    MUST(outbuf_line(&c->out, SLICE_NULL) == 0, "out of memory");
     promises_init(&c->promises, ++st->serials, &st->strays, (size_t)s->config->max_message_bytes);
 }
 

@@ -272,6 +272,19 @@ START_TEST(walks_objects)
 }
 END_TEST
 
+START_TEST(tells_utf8)
+{
+    static const char *const good[] = {"", "a\t\"", "\xc3\xbc", "\xe2\x82\xac", "\xf4\x8f\xbf\xbf"};
+    static const char *const bad[] = {"\xff",         "a\xc3",    "\xc3\x28",        "\xe2\x82",
+                                      "\xed\xa0\x80", "\xc0\x80", "\xf4\x90\x80\x80"};
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        ck_assert_msg(json_is_utf8(slice_str(good[i])), "%zu", i);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        ck_assert_msg(!json_is_utf8(slice_str(bad[i])), "%zu", i);
+    ck_assert(json_is_utf8(SLICE_NULL));
+}
+END_TEST
+
 Suite *suite_json(void)
 {
     const TTest *const tests[] = {
@@ -284,6 +297,7 @@ Suite *suite_json(void)
         gets_members,
         walks_arrays,
         walks_objects,
+        tells_utf8,
         NULL,
     };
     return unit_suite("json", tests);

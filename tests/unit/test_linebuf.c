@@ -255,6 +255,26 @@ START_TEST(a_burst_leaves_little)
 }
 END_TEST
 
+START_TEST(bytes_are_taken_without_lines)
+{
+    struct linebuf lb;
+    struct slice line;
+    linebuf_init(&lb, 100);
+    ck_assert_int_eq(linebuf_push(&lb, "GET x\n\nab", 9), 0);
+    ck_slice(linebuf_rest(&lb), "GET x\n\nab");
+    linebuf_skip(&lb, 7);
+    ck_slice(linebuf_rest(&lb), "ab");
+    ck_assert_int_eq(linebuf_next(&lb, &line), LINEBUF_NONE);
+    linebuf_skip(&lb, 1);
+    ck_assert_int_eq(linebuf_push(&lb, "c\nd", 3), 0);
+    ck_assert_int_eq(linebuf_next(&lb, &line), LINEBUF_OK);
+    ck_slice(line, "bc");
+    linebuf_skip(&lb, 1);
+    ck_assert_uint_eq(linebuf_pending(&lb), 0);
+    linebuf_deinit(&lb);
+}
+END_TEST
+
 Suite *suite_linebuf(void)
 {
     const TTest *const tests[] = {
@@ -270,6 +290,7 @@ Suite *suite_linebuf(void)
         grows_and_shrinks,
         an_idle_reader_is_small,
         a_burst_leaves_little,
+        bytes_are_taken_without_lines,
         NULL,
     };
     return unit_suite("linebuf", tests);

@@ -21,6 +21,7 @@
     X(thread)                                                                                      \
     X(config)                                                                                      \
     X(settings)                                                                                    \
+    X(histogram)                                                                                   \
     X(policy)                                                                                      \
     X(top)
 
