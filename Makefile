@@ -41,9 +41,13 @@ FUZZ_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/fuzz/*.c)))
 FUZZ_PROGRAMS := $(patsubst %,$(BUILD)/fuzz-%,$(FUZZ))
 OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ)
 
+# What the manual's pages are made from: ROOM/man/NAME.SECTION.scd.
+MAN_SOURCES := $(sort $(wildcard client/man/*.scd daemon/man/*.scd))
+MAN := $(patsubst %.scd,$(BUILD)/man/%,$(notdir $(MAN_SOURCES)))
+
 C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/lib/*.[ch])
 
-.PHONY: all help demo check unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay fuzz-programs \
+.PHONY: all help man demo check unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay fuzz-programs \
   bench-moves deps npm format format-check install uninstall clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
@@ -61,6 +65,7 @@ help:
 	@echo 'make fuzz-replay         run what was found before, and the corpus, once'
 	@echo 'make bench-moves         what moving threads is worth, measured [SEED=1] [SECONDS=30] [REAL=0] [FAST=1]'
 	@echo 'make soak [SECONDS=60] [SEED=n]  random clients and misbehaving workers, replayable'
+	@echo 'make man                 build/man/, by scdoc'
 	@echo 'make install|uninstall   [PREFIX=/usr/local] [DESTDIR=]'
 	@echo 'make format              clang-format over all C files'
 	@echo 'make clean               remove build/'
@@ -105,6 +110,17 @@ endef
 $(foreach name,$(FUZZ),$(eval $(call fuzz_program,$(name))))
 
 fuzz-programs: $(FUZZ_PROGRAMS)
+
+man: $(MAN)
+
+# A page's date is its source's.
+define man_page
+$(BUILD)/man/$(notdir $(1:.scd=)): $(1)
+	@mkdir -p $$(@D)
+	@echo '  MAN   $$@'
+	@SOURCE_DATE_EPOCH=$$$$(stat -c %Y $$<) scdoc <$$< >$$@.new && mv $$@.new $$@
+endef
+$(foreach page,$(MAN_SOURCES),$(eval $(call man_page,$(page))))
 
 compile_commands.json: $(MAKEFILE_LIST) $(C_FILES)
 	@{ echo '['; sep=; for f in $(filter %.c,$(C_FILES)); do \

@@ -77,6 +77,7 @@ restarted_under_clients() {
     eventually queue_is 1
     (while [ ! -e "$work/enough" ]; do pool ping; done) >"$work/pings" 2>&1 &
     pings=$!
+    eventually grep "pid $pid" "$work/pings"
     user restart --no-block codex-pool.service
     eventually says 'Stopping'
     queued_status=0
@@ -94,12 +95,11 @@ restarted_under_clients() {
         eval "wait \"\$late_$i\"" || cat "$work/late.$i.err"
         equals 'hello from the model' "$(cat "$work/late.$i")"
     done
+    [ "$(daemon_pid)" != "$pid" ]
+    eventually grep "pid $(daemon_pid)" "$work/pings"
     touch "$work/enough"
     wait "$pings" || :
-    ! grep 'no daemon at' "$work/pings"
-    grep -q "pid $pid" "$work/pings"
-    [ "$(daemon_pid)" != "$pid" ]
-    grep -q "pid $(daemon_pid)" "$work/pings"
+    ! grep 'no daemon at' "$work/pings" || return 1
     equals "$before" "$(stat -c %i "$socket")"
 }
 
