@@ -188,21 +188,33 @@ format:
 format-check:
 	clang-format --dry-run --Werror $(C_FILES)
 
-install: all
-	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/systemd/system" \
-	  "$(DESTDIR)$(PREFIX)/lib/systemd/user" "$(DESTDIR)$(PREFIX)/lib/sysusers.d" "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d"
+# FROM:TO below PREFIX, with mode 0644, @PREFIX@ in them replaced.
+INSTALLED := $(foreach unit,$(wildcard systemd/system/* systemd/user/*),$(unit):lib/$(unit)) \
+  systemd/codex-pool.sysusers:lib/sysusers.d/codex-pool.conf \
+  systemd/codex-pool.tmpfiles:lib/tmpfiles.d/codex-pool.conf \
+  client/completions/candidates:share/codex-pool/candidates \
+  client/completions/codex-pool.bash:share/bash-completion/completions/codex-pool \
+  client/completions/codex-pool.bash:share/bash-completion/completions/codex-poold \
+  client/completions/_codex-pool:share/zsh/site-functions/_codex-pool \
+  client/completions/codex-pool.fish:share/fish/vendor_completions.d/codex-pool.fish \
+  client/completions/codex-pool.fish:share/fish/vendor_completions.d/codex-poold.fish
+MAN_INSTALLED := $(foreach page,$(MAN),$(page):share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+# Without scdoc there is no manual.
+HAVE_SCDOC := $(shell command -v scdoc)
+
+install: all $(if $(HAVE_SCDOC),man)
+	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 0755 $(BUILD)/codex-poold $(BUILD)/codex-pool "$(DESTDIR)$(PREFIX)/bin/"
-	for kind in system user; do for unit in systemd/$$kind/*; do \
-	  to="$(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${unit##*/}"; \
-	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit > "$$to" && chmod 0644 "$$to" || exit 1; done; done
-	install -m 0644 systemd/codex-pool.sysusers "$(DESTDIR)$(PREFIX)/lib/sysusers.d/codex-pool.conf"
-	install -m 0644 systemd/codex-pool.tmpfiles "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/codex-pool.conf"
+	for each in $(INSTALLED) $(if $(HAVE_SCDOC),$(MAN_INSTALLED)); do \
+	  to="$(DESTDIR)$(PREFIX)/$${each#*:}"; \
+	  install -d "$${to%/*}" && sed 's|@PREFIX@|$(PREFIX)|g' "$${each%%:*}" >"$$to" && chmod 0644 "$$to" || exit 1; done
+	chmod 0755 "$(DESTDIR)$(PREFIX)/share/codex-pool/candidates"
+	$(if $(HAVE_SCDOC),,@echo 'scdoc is not installed: no manual pages')
 
 uninstall:
-	rm -f "$(DESTDIR)$(PREFIX)/bin/codex-poold" "$(DESTDIR)$(PREFIX)/bin/codex-pool"
-	for kind in system user; do for unit in systemd/$$kind/*; do \
-	  rm -f "$(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${unit##*/}"; done; done
-	rm -f "$(DESTDIR)$(PREFIX)/lib/sysusers.d/codex-pool.conf" "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/codex-pool.conf"
+	for each in bin/codex-poold bin/codex-pool $(foreach each,$(INSTALLED) $(MAN_INSTALLED),$(lastword $(subst :, ,$(each)))); do \
+	  rm -f "$(DESTDIR)$(PREFIX)/$$each"; done
+	[ ! -d "$(DESTDIR)$(PREFIX)/share/codex-pool" ] || rmdir "$(DESTDIR)$(PREFIX)/share/codex-pool"
 
 clean:
 	rm -rf $(BUILD) compile_commands.json
