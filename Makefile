@@ -48,7 +48,7 @@ MAN := $(patsubst %.scd,$(BUILD)/man/%,$(notdir $(MAN_SOURCES)))
 C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/lib/*.[ch])
 
 .PHONY: all help man demo check unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay fuzz-programs \
-  bench-moves deps npm format format-check install uninstall clean FORCE
+  bench-moves deps npm format format-check install uninstall dist deb clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
@@ -67,6 +67,8 @@ help:
 	@echo 'make soak [SECONDS=60] [SEED=n]  random clients and misbehaving workers, replayable'
 	@echo 'make man                 build/man/, by scdoc'
 	@echo 'make install|uninstall   [PREFIX=/usr/local] [DESTDIR=]'
+	@echo 'make dist                build/codex-pool-VERSION.tar.gz of what is committed'
+	@echo 'make deb                 build/codex-pool_VERSION_ARCHITECTURE.deb, by dpkg-deb'
 	@echo 'make format              clang-format over all C files'
 	@echo 'make clean               remove build/'
 	@echo 'variables: CC=clang  SANITIZE=1 (address and undefined)  BUILD=dir  OPT=-O0'
@@ -215,6 +217,17 @@ uninstall:
 	for each in bin/codex-poold bin/codex-pool $(foreach each,$(INSTALLED) $(MAN_INSTALLED),$(lastword $(subst :, ,$(each)))); do \
 	  rm -f "$(DESTDIR)$(PREFIX)/$$each"; done
 	[ ! -d "$(DESTDIR)$(PREFIX)/share/codex-pool" ] || rmdir "$(DESTDIR)$(PREFIX)/share/codex-pool"
+
+# The tarball is what git has of HEAD and nothing else, byte for byte the same wherever it is made.
+DIST := codex-pool-$(VERSION)
+dist:
+	@mkdir -p $(BUILD)
+	@git -c tar.umask=0022 archive --format=tar --prefix=$(DIST)/ HEAD | gzip -9n >$(BUILD)/$(DIST).tar.gz
+	@echo $(BUILD)/$(DIST).tar.gz
+
+DEB_VERSION ?= $(VERSION)-1
+deb: all
+	@sh systemd/debian/build.sh '$(BUILD)' '$(DEB_VERSION)'
 
 clean:
 	rm -rf $(BUILD) compile_commands.json

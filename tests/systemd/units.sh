@@ -9,13 +9,7 @@ results=$work/results
 : >"$results"
 cgroup=
 . tests/systemd/report.sh
-
-# The control groups that the manager made, in a view of the whole tree that ends with this command.
-remove_cgroup() {
-    [ -z "$cgroup" ] || unshare --mount --propagation private sh -c \
-        'mount -t cgroup2 cgroup2 /sys/fs/cgroup && [ ! -d "$1" ] || find "$1" -depth -type d -exec rmdir {} +' \
-        remove "/sys/fs/cgroup$cgroup" || :
-}
+. tests/systemd/cgroup.sh
 trap 'remove_cgroup; rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM

@@ -75,7 +75,7 @@ restarted_under_clients() {
     pool run --cwd "$workspace" 'say hello' >"$work/queued" 2>&1 &
     queued=$!
     eventually queue_is 1
-    (while [ ! -e "$work/enough" ]; do pool ping; done) >"$work/pings" 2>&1 &
+    (while [ ! -e "$work/enough" ]; do pool ping || :; done) >"$work/pings" 2>&1 &
     pings=$!
     eventually grep "pid $pid" "$work/pings"
     user restart --no-block codex-pool.service
