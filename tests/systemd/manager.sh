@@ -126,12 +126,14 @@ reload_refused() {
     pid=$(daemon_pid)
     before=$(wc -l <"$log")
     configure '"poolSize": "many"'
-    ! user reload codex-pool.service || return 1
+    refused=
+    user reload codex-pool.service || refused=1
+    configure '"poolSize": 1'
+    equals 1 "$refused"
     tail -n "+$((before + 1))" "$log" | grep 'poolSize: must be a whole number'
     shows service ActiveState active
     equals "$pid" "$(daemon_pid)"
     has_size 2
-    configure '"poolSize": 1'
     user reload codex-pool.service
     has_size 1
 }
