@@ -48,10 +48,14 @@ FUZZ_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/fuzz/*.c)))
 FUZZ_PROGRAMS := $(patsubst %,$(BUILD)/fuzz-%,$(FUZZ))
 OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ)
 
+# What the manual's pages are made from: ROOM/man/NAME.SECTION.scd.
+MAN_SOURCES := $(sort $(wildcard client/man/*.scd daemon/man/*.scd))
+MAN := $(patsubst %.scd,$(BUILD)/man/%,$(notdir $(MAN_SOURCES)))
+
 C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/lib/*.[ch])
 
-.PHONY: all help demo check unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay fuzz-programs \
-  bench-moves deps npm format format-check install uninstall clean FORCE
+.PHONY: all help man demo check unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay fuzz-programs \
+  bench-moves deps npm format format-check install uninstall dist deb clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
@@ -68,7 +72,10 @@ help:
 	@echo 'make fuzz-replay         run what was found before, and the corpus, once'
 	@echo 'make bench-moves         what moving threads is worth, measured [SEED=1] [SECONDS=30] [REAL=0] [FAST=1]'
 	@echo 'make soak [SECONDS=60] [SEED=n]  random clients and misbehaving workers, replayable'
+	@echo 'make man                 build/man/, by scdoc'
 	@echo 'make install|uninstall   [PREFIX=/usr/local] [DESTDIR=]'
+	@echo 'make dist                build/codex-pool-VERSION.tar.gz of what is committed'
+	@echo 'make deb                 build/codex-pool_VERSION_ARCHITECTURE.deb, by dpkg-deb'
 	@echo 'make format              clang-format over all C files'
 	@echo 'make clean               remove build/'
 	@echo 'variables: CC=clang  SANITIZE=1 (address and undefined)  BUILD=dir  OPT=-O0'
@@ -113,6 +120,17 @@ endef
 $(foreach name,$(FUZZ),$(eval $(call fuzz_program,$(name))))
 
 fuzz-programs: $(FUZZ_PROGRAMS)
+
+man: $(MAN)
+
+# A page's date is its source's.
+define man_page
+$(BUILD)/man/$(notdir $(1:.scd=)): $(1)
+	@mkdir -p $$(@D)
+	@echo '  MAN   $$@'
+	@SOURCE_DATE_EPOCH=$$$$(stat -c %Y $$<) scdoc <$$< >$$@.new && mv $$@.new $$@
+endef
+$(foreach page,$(MAN_SOURCES),$(eval $(call man_page,$(page))))
 
 compile_commands.json: $(MAKEFILE_LIST) $(C_FILES)
 	@{ echo '['; sep=; for f in $(filter %.c,$(C_FILES)); do \
@@ -180,21 +198,44 @@ format:
 format-check:
 	clang-format --dry-run --Werror $(C_FILES)
 
-install: all
-	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/lib/systemd/system" \
-	  "$(DESTDIR)$(PREFIX)/lib/systemd/user" "$(DESTDIR)$(PREFIX)/lib/sysusers.d" "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d"
+# FROM:TO below PREFIX, with mode 0644, @PREFIX@ in them replaced.
+INSTALLED := $(foreach unit,$(wildcard systemd/system/* systemd/user/*),$(unit):lib/$(unit)) \
+  systemd/codex-pool.sysusers:lib/sysusers.d/codex-pool.conf \
+  systemd/codex-pool.tmpfiles:lib/tmpfiles.d/codex-pool.conf \
+  client/completions/candidates:share/codex-pool/candidates \
+  client/completions/codex-pool.bash:share/bash-completion/completions/codex-pool \
+  client/completions/codex-pool.bash:share/bash-completion/completions/codex-poold \
+  client/completions/_codex-pool:share/zsh/site-functions/_codex-pool \
+  client/completions/codex-pool.fish:share/fish/vendor_completions.d/codex-pool.fish \
+  client/completions/codex-pool.fish:share/fish/vendor_completions.d/codex-poold.fish
+MAN_INSTALLED := $(foreach page,$(MAN),$(page):share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+# Without scdoc there is no manual.
+HAVE_SCDOC := $(shell command -v scdoc)
+
+install: all $(if $(HAVE_SCDOC),man)
+	install -d "$(DESTDIR)$(PREFIX)/bin"
 	install -m 0755 $(BUILD)/codex-poold $(BUILD)/codex-pool "$(DESTDIR)$(PREFIX)/bin/"
-	for kind in system user; do for unit in systemd/$$kind/*; do \
-	  to="$(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${unit##*/}"; \
-	  sed 's|@PREFIX@|$(PREFIX)|g' $$unit > "$$to" && chmod 0644 "$$to" || exit 1; done; done
-	install -m 0644 systemd/codex-pool.sysusers "$(DESTDIR)$(PREFIX)/lib/sysusers.d/codex-pool.conf"
-	install -m 0644 systemd/codex-pool.tmpfiles "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/codex-pool.conf"
+	for each in $(INSTALLED) $(if $(HAVE_SCDOC),$(MAN_INSTALLED)); do \
+	  to="$(DESTDIR)$(PREFIX)/$${each#*:}"; \
+	  install -d "$${to%/*}" && sed 's|@PREFIX@|$(PREFIX)|g' "$${each%%:*}" >"$$to" && chmod 0644 "$$to" || exit 1; done
+	chmod 0755 "$(DESTDIR)$(PREFIX)/share/codex-pool/candidates"
+	$(if $(HAVE_SCDOC),,@echo 'scdoc is not installed: no manual pages')
 
 uninstall:
-	rm -f "$(DESTDIR)$(PREFIX)/bin/codex-poold" "$(DESTDIR)$(PREFIX)/bin/codex-pool"
-	for kind in system user; do for unit in systemd/$$kind/*; do \
-	  rm -f "$(DESTDIR)$(PREFIX)/lib/systemd/$$kind/$${unit##*/}"; done; done
-	rm -f "$(DESTDIR)$(PREFIX)/lib/sysusers.d/codex-pool.conf" "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/codex-pool.conf"
+	for each in bin/codex-poold bin/codex-pool $(foreach each,$(INSTALLED) $(MAN_INSTALLED),$(lastword $(subst :, ,$(each)))); do \
+	  rm -f "$(DESTDIR)$(PREFIX)/$$each"; done
+	[ ! -d "$(DESTDIR)$(PREFIX)/share/codex-pool" ] || rmdir "$(DESTDIR)$(PREFIX)/share/codex-pool"
+
+# The tarball is what git has of HEAD and nothing else, byte for byte the same wherever it is made.
+DIST := codex-pool-$(VERSION)
+dist:
+	@mkdir -p $(BUILD)
+	@git -c tar.umask=0022 archive --format=tar --prefix=$(DIST)/ HEAD | gzip -9n >$(BUILD)/$(DIST).tar.gz
+	@echo $(BUILD)/$(DIST).tar.gz
+
+DEB_VERSION ?= $(VERSION)-1
+deb: all
+	@sh systemd/debian/build.sh '$(BUILD)' '$(DEB_VERSION)'
 
 clean:
 	rm -rf $(BUILD) compile_commands.json

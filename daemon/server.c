@@ -73,7 +73,7 @@ static void tell_status(struct server *s)
     }
     for (size_t i = 0; i < s->n_workers; i++) {
         ready += worker_ready(s->workers[i]);
-        busy += s->workers[i]->state == WORKER_BUSY;
+        busy += s->workers[i]->state == WORKER_BUSY || s->workers[i]->state == WORKER_ABORTING;
     }
     notify_status(&s->notify,
                   "%zu of %lld workers ready, %zu busy; %zu waiting; %zu clients%s%.60s", ready,

@@ -245,5 +245,8 @@ done
 seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 clean_part "soak, build/asan, seed $seed" command limited env CODEX_POOL_BUILD=build/asan \
     node tests/soak/main.mjs 20 "$seed"
+clean_part 'manual and completions' tap limited node --test --test-reporter=tap tests/package/*.test.mjs
+clean_part 'tarball' units limited sh tests/package/dist.sh
+clean_part 'Debian package' units limited sh tests/package/deb.sh
 clean_part 'systemd units' units limited sh tests/systemd/units.sh
 finish

@@ -2,7 +2,8 @@
 # Installs what is missing, and only that.
 #   install-deps.sh build   compiler, libraries, Node.js: what building, the demo and the tests need
 #   install-deps.sh npm     what tests/package-lock.json names, into build/npm
-#   install-deps.sh check   what only tests need that can be left out: a systemd to run the units, tmux, promtool
+#   install-deps.sh check   what only tests need that can be left out: a systemd to run the units, tmux, promtool,
+#                           shells with completions, what makes and checks the manual and the Debian package
 #   install-deps.sh clang   the second compiler
 #   install-deps.sh fuzz    the same, with its fuzzer
 # Several may be given. Nothing to do: says nothing.
@@ -51,6 +52,12 @@ missing_check() {
     have dbus-daemon || echo dbus-daemon
     have unshare || echo util-linux
     have tmux || echo tmux
+    have scdoc || echo scdoc
+    have mandoc || echo mandoc
+    { have man && have groff; } || echo man-db groff-base
+    have zsh || echo zsh
+    have fish || echo fish
+    have dpkg-shlibdeps || echo dpkg-dev
 }
 
 # The package starts a service, and brings fonts and scripts for its pages: all that is wanted of it is one program.

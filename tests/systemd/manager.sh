@@ -112,6 +112,32 @@ sandboxed_turn() {
     [ ! -e "$outside" ]
 }
 
+# When the command is done the settings are in force.
+reloaded() {
+    pid=$(daemon_pid)
+    configure '"poolSize": 2'
+    user reload codex-pool.service
+    has_size 2
+    shows service ActiveState active
+    equals "$pid" "$(daemon_pid)"
+}
+
+reload_refused() {
+    pid=$(daemon_pid)
+    before=$(wc -l <"$log")
+    configure '"poolSize": "many"'
+    refused=
+    user reload codex-pool.service || refused=1
+    configure '"poolSize": 1'
+    equals 1 "$refused"
+    tail -n "+$((before + 1))" "$log" | grep 'poolSize: must be a whole number'
+    shows service ActiveState active
+    equals "$pid" "$(daemon_pid)"
+    has_size 2
+    user reload codex-pool.service
+    has_size 1
+}
+
 stopped() {
     user stop codex-pool.service
     shows service ActiveState inactive

@@ -63,5 +63,7 @@ if can_sandbox 2>/dev/null; then
 else
     skipped 'system: a turn with a command in a sandbox: this machine lets no user make one'
 fi
+check 'system: reload keeps the process, takes the settings' reloaded
+check 'system: reload of a wrong file fails and changes nothing' reload_refused
 check 'system: stop leaves no process, the socket stays' stopped
 check 'system: the socket goes with its unit' socket_stopped

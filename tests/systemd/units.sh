@@ -9,13 +9,7 @@ results=$work/results
 : >"$results"
 cgroup=
 . tests/systemd/report.sh
-
-# The control groups that the manager made, in a view of the whole tree that ends with this command.
-remove_cgroup() {
-    [ -z "$cgroup" ] || unshare --mount --propagation private sh -c \
-        'mount -t cgroup2 cgroup2 /sys/fs/cgroup && [ ! -d "$1" ] || find "$1" -depth -type d -exec rmdir {} +' \
-        remove "/sys/fs/cgroup$cgroup" || :
-}
+. tests/systemd/cgroup.sh
 trap 'remove_cgroup; rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -32,19 +26,32 @@ install_units() {
 }
 
 installed_files() {
-    equals 'bin/codex-pool 755
+    man=
+    ! have scdoc || man='
+share/man/man1/codex-pool.1 644
+share/man/man5/codex-pool.json.5 644
+share/man/man7/codex-pool-protocol.7 644
+share/man/man8/codex-poold.8 644'
+    equals "bin/codex-pool 755
 bin/codex-poold 755
 lib/systemd/system/codex-pool.service 644
 lib/systemd/system/codex-pool.socket 644
 lib/systemd/user/codex-pool.service 644
 lib/systemd/user/codex-pool.socket 644
 lib/sysusers.d/codex-pool.conf 644
-lib/tmpfiles.d/codex-pool.conf 644' "$(cd "$prefix/" && find . -type f -printf '%P %m\n' | LC_ALL=C sort)"
+lib/tmpfiles.d/codex-pool.conf 644
+share/bash-completion/completions/codex-pool 644
+share/bash-completion/completions/codex-poold 644
+share/codex-pool/candidates 755
+share/fish/vendor_completions.d/codex-pool.fish 644
+share/fish/vendor_completions.d/codex-poold.fish 644$man
+share/zsh/site-functions/_codex-pool 644" "$(cd "$prefix/" && find . -type f -printf '%P %m\n' | LC_ALL=C sort)"
+    ! grep -r @PREFIX@ "$prefix/" || return 1
 }
 
 uninstalled_files() {
     make -s --no-print-directory BUILD="$build" uninstall DESTDIR="$work/a root" PREFIX="$prefix"
-    equals '' "$(find "$work/a root" -type f)"
+    equals '' "$(find "$work/a root" -type f)$(find "$work/a root" -type d -name 'codex-pool*')"
 }
 
 # Silence is what systemd-analyze has to say of a good unit; of other units on this machine it may complain.
