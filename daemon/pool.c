@@ -586,18 +586,26 @@ bool pool_relocate(struct thread *t)
     return false;
 }
 
+/* The oldest of those who wait for this thread at its owner, as far as they may have a worker. */
+static struct request *first_in_line(const struct worker *w, const char *thread_id)
+{
+    const struct client *holder = w->lease.holder;
+    list_for_each (it, &w->lane.waiters) {
+        const struct waiter *waiter = list_entry(it, struct waiter, in_lane);
+        struct request *r = request_of(waiter);
+        if (request_names(r, thread_id) && (r->client == holder || waiter_may_lease(waiter, NULL)))
+            return r;
+    }
+    return NULL;
+}
+
 void pool_arrived(struct worker *w, const char *thread_id)
 {
     const struct client *c = w->state == WORKER_BUSY ? w->lease.holder : NULL;
-    struct request *found = NULL;
-    for (struct list *it = c ? c->requests.next : NULL; c && it != &c->requests; it = it->next) {
-        struct request *r = list_entry(it, struct request, in_client);
-        const struct thread *t = r->state == REQUEST_QUEUED ? thread_of(r) : NULL;
-        if (!found && t && t->owner == w && request_names(r, thread_id))
-            found = r;
-    }
-    if (found && !c->doomed)
-        grant_from_queue(w, found);
+    struct request *r = c && !c->doomed ? first_in_line(w, thread_id) : NULL;
+    /* Where another client came first the lease ends, and that one has its turn. */
+    if (r && r->client == c)
+        grant_from_queue(w, r);
     else
         pool_settle(w);
     abort_check(w);
