@@ -27,7 +27,8 @@ async function crowd(daemon, n, open = (path) => PoolClient.connect(path)) {
 }
 
 test('10,000 waiters on one pool wait in line, and cost a few kilobytes each', async (t) => {
-    const [daemon] = await startPool(t, 1, { args: QUIET, config: { maxQueue: 10000 } });
+    // The first to be served keeps its worker, without a turn, until it leaves.
+    const [daemon] = await startPool(t, 1, { args: QUIET, config: { maxQueue: 10000, openLingerMs: 3600000 } });
     const holder = await PoolClient.open(daemon, { name: 'holder' });
     await holder.request('pool/acquire');
     const first = await waitInLine(daemon, 'first');
