@@ -100,11 +100,11 @@ test('codex-pool-protocol(7): every method and notification', async (t) => {
     const notifications = terms(section(protocol, 'NOTIFICATIONS'), 'pool/[A-Za-z]+');
     same(surface.ownNames(), [...methods, ...notifications], 'names that begin with pool/');
     const { socket } = await startDaemon(t, { config: { prewarm: false, codex: { command: '/bin/false' } } });
-    for (const name of [...methods, ...notifications]) {
+    for (const name of new Set([...methods, ...notifications])) {
         const asking = await PoolClient.connect(socket, 'manual');
         // An unknown method is refused at once, hence before the ping; one that is known may take its time.
         const error = await Promise.race([asking.request(name).then(() => null, (refusal) => refusal), asking.request('pool/ping').catch(() => null)]);
-        assert.equal(error?.code === -32601, notifications.includes(name), `${name} is a method`);
+        assert.equal(error?.code === -32601, !methods.includes(name), `${name} is a method`);
         asking.end();
     }
 });

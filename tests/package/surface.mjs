@@ -109,11 +109,11 @@ export function errors() {
     return all.map(({ reason, codes, retryable }) => ({ reason, codes: codes.sort((a, b) => b - a), retryable }));
 }
 
-/** The names of all members that a status can have: by the files of that name, and functions of that name elsewhere. */
+/** The names of all members that a status can have: by the files of that name and of its problems, and functions of that name elsewhere. */
 export function statusMembers() {
     const parts = readdirSync(join(root, 'daemon')).filter((name) => name.endsWith('.c')).flatMap((name) => {
         const text = read(`daemon/${name}`);
-        return name.startsWith('status') ? text : text.match(/^(static )?cJSON \*\w*status\w*\([^]*?^}/gm) ?? '';
+        return /^(status|problems)/.test(name) ? text : text.match(/^(static )?cJSON \*\w*status\w*\([^]*?^}/gm) ?? '';
     });
     return matches(parts.join('\n'), /\b(?:number|text|rpc_add|cJSON_Add\w+)\(\s*\w+,\s*"(\w+)"/g);
 }
