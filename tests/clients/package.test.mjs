@@ -63,6 +63,8 @@ test('the package is installed from its tarball, alone and offline, works, and h
     const installed = join(cwd, 'node_modules/codex-pool');
     assert.deepEqual(readdirSync(installed).sort(), ['LICENSE', 'README.md', 'package.json', 'src', 'types']);
     const [first, second] = readFileSync(join(installed, 'README.md'), 'utf8').matchAll(/```js\n([^]*?)```/g);
+    const front = readFileSync(join(PACKAGE, '../../README.md'), 'utf8');
+    assert.ok(front.includes(first[0]), 'the first program is the one of the README in front');
     const program = async (name, [, text], more = {}) => {
         writeFileSync(join(cwd, name), text);
         const options = { cwd, env: { ...env, CODEX_POOL_SOCKET: rig.daemon.socket, ...more } };

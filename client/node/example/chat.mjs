@@ -17,7 +17,8 @@ export class Chat {
     }
 
     /**
-     * Puts a question, after the answer to the one before; yields `{ before }` while it waits, so many being before it, `{ text }` as the answer comes.
+     * Puts a question, after the answer to the one before; yields `{ before }` while it waits, so many being before
+     * it, and `{ text }` as the answer comes.
      * @param {AbortSignal} signal ends the wait at once, and the answer at the model
      */
     async *ask(question, signal) {
