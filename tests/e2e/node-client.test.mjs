@@ -9,6 +9,7 @@ import {
 import { PoolClient } from '../lib/client.mjs';
 import { startDaemon, startPool } from '../lib/daemon.mjs';
 import { converse, greet, open } from '../lib/node-client.mjs';
+import { PlayedDaemon } from '../lib/played-daemon.mjs';
 import { Mailbox, within } from '../lib/wait.mjs';
 
 const NEVER = { openLingerMs: 600000, drainTimeoutMs: 0 };
@@ -107,6 +108,20 @@ test('a signal that has come before', async (t) => {
     const promise = connect({ socket: daemon.socket, signal: AbortSignal.abort() });
     await rejects(promise, AbortedError, { code: -32011, reason: 'aborted', retryable: false });
     assert.equal((await daemon.status()).counters.streams, 0);
+});
+
+test('a signal ends the wait for a daemon that answers nothing', async (t) => {
+    const daemon = await PlayedDaemon.start(t, { 'pool/subscribe': () => {}, 'pool/acquire': () => {} });
+    for (const onQueue of [undefined, () => {}]) {
+        const abort = new AbortController();
+        const promise = connect({ socket: daemon.socket, signal: abort.signal, onQueue });
+        const refused = rejects(promise, AbortedError, { code: -32011, reason: 'aborted', retryable: false });
+        const peer = await daemon.peer(onQueue ? 1 : 0);
+        await peer.next(onQueue ? 'pool/subscribe' : 'pool/acquire');
+        abort.abort();
+        await refused;
+        await peer.gone();
+    }
 });
 
 test('a signal ends the turn, and whoever waits for its end hears of it', async (t) => {

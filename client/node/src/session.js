@@ -1,5 +1,6 @@
 /** A connection that says where its requests wait: what every way to use the pool begins with. */
 import { Connection } from './connection.js';
+import { AbortedError } from './errors.js';
 
 /**
  * A place in the queue: 1 is the next to be served; 0, at last, that the wait is over.
@@ -12,9 +13,19 @@ import { Connection } from './connection.js';
  * @returns {Promise<Connection>}
  */
 export async function openSession(path, options) {
+    const { signal, onQueue } = options;
     const connection = await Connection.open(path, options);
-    if (options.onQueue) await connection.request('pool/subscribe', { events: ['queue'] });
-    return connection;
+    const onAbort = () => connection.close(new AbortedError({ cause: signal?.reason }));
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+        if (onQueue) await connection.request('pool/subscribe', { events: ['queue'] });
+        return connection;
+    } catch (error) {
+        connection.close(error);
+        throw error;
+    } finally {
+        signal?.removeEventListener('abort', onAbort);
+    }
 }
 
 /**
