@@ -1,9 +1,9 @@
 // The Node.js client when the daemon goes: what was lost is said, and it goes on with the next one.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ConnectionLostError, NoDaemonError, connect } from '../../client/node/src/index.js';
+import { ClosedError, ConnectionLostError, NoDaemonError, connect } from '../../client/node/src/index.js';
 import { startPool } from '../lib/daemon.mjs';
-import { converse, kill, open, startAgain } from '../lib/node-client.mjs';
+import { converse, greet, kill, open, startAgain } from '../lib/node-client.mjs';
 import { PlayedDaemon } from '../lib/played-daemon.mjs';
 import { Mailbox, within } from '../lib/wait.mjs';
 
@@ -84,4 +84,22 @@ test('what is no protocol ends it, for the next would be the same', async (t) =>
     const error = await within(transport.ended, 'its end');
     assert.equal(error.reason, 'parse');
     assert.equal(daemon.peers.length, 1);
+});
+
+test('closing ends the wait for a daemon that answers nothing', async (t) => {
+    let greeted = 0;
+    const daemon = await PlayedDaemon.start(t, {
+        'pool/acquire': (peer, m) => peer.result(m, { worker: 1, waitedMs: 0 }),
+        'initialize': (peer, m) => greeted++ || peer.result(m, { userAgent: 'played/0' }),
+    });
+    const transport = await open(t, daemon);
+    await greet(transport);
+    (await daemon.peer(0)).socket.destroy();
+    const next = await daemon.peer(1);
+    assert.equal((await next.next('initialize')).params.clientInfo.name, 'node');
+    const refused = assert.rejects(transport.send({ method: 'x' }), ClosedError);
+    transport.close();
+    await next.gone();
+    await within(refused, 'the message to be refused');
+    assert.equal(daemon.peers.length, 2);
 });

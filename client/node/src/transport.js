@@ -164,15 +164,16 @@ export class Transport {
 
     async #reconnect() {
         const connection = await openSession(this.settings.path, this.settings);
-        if (this.hello) {
-            await connection.request('initialize', this.hello);
-            await connection.send({ method: 'initialized' });
-        }
         if (this.closed) {
             connection.close();
             throw new ClosedError();
         }
-        this.connection = this.#use(connection);
-        return connection;
+        // From here on it is closed with us.
+        this.connection = connection;
+        if (this.hello) {
+            await connection.request('initialize', this.hello);
+            await connection.send({ method: 'initialized' });
+        }
+        return this.#use(connection);
     }
 }
