@@ -54,16 +54,18 @@ MAN := $(patsubst %.scd,$(BUILD)/man/%,$(notdir $(MAN_SOURCES)))
 
 C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/lib/*.[ch])
 
-.PHONY: all help man demo check unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay fuzz-programs \
-  bench-moves deps npm format format-check install uninstall dist deb clean FORCE
+.PHONY: all help man demo demo-chat check check-clients unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay \
+  fuzz-programs bench-moves deps npm format format-check install uninstall dist deb clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
 help:
 	@echo 'make                     build build/codex-poold and build/codex-pool'
 	@echo 'make demo [LOGIN=1]      install what is missing, show the pool at work'
+	@echo 'make demo-chat [LOGIN=1] a chat server on a pool of one, with its page; prints the address'
 	@echo 'make check               install what is missing, run all tests'
 	@echo 'make unit|e2e|real|units one part of the tests'
+	@echo 'make check-clients       the package for Node.js and its chat server, in a browser (installs a Chromium)'
 	@echo 'make analyze             gcc -fanalyzer and the static analyzer of clang'
 	@echo 'make valgrind            the tests on the scripted Codex under valgrind (slow)'
 	@echo 'make coverage            what the tests run of the code, and what not, with the reasons'
@@ -149,6 +151,10 @@ demo: deps npm
 	@$(MAKE) --no-print-directory all
 	@LOGIN='$(LOGIN)' node tests/demo/demo.mjs
 
+demo-chat: deps npm
+	@$(MAKE) --no-print-directory all
+	@LOGIN='$(LOGIN)' exec node tests/demo/chat-demo.mjs
+
 check: deps npm
 	@sh tests/check.sh
 
@@ -160,6 +166,10 @@ e2e: all
 
 real: all npm
 	node --test tests/real/*.test.mjs
+
+check-clients: all npm
+	@sh tests/install-deps.sh browser
+	node --test tests/clients/*.test.mjs
 
 SECONDS ?= 60
 TARGETS ?= $(FUZZ)

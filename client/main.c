@@ -1,3 +1,4 @@
+#include "client/as_codex.h"
 #include "client/cmd.h"
 
 #include "proto/sockpath.h"
@@ -91,10 +92,31 @@ static const struct cmd *find_command(const char *name)
     return NULL;
 }
 
+static int run_command(const char *flag, int argc, char **argv);
+
+/* A command line of codex's; argv[0] stands for the program. */
+static int run_as_codex(const char *flag, int argc, char **argv)
+{
+    static char name[] = "app-server";
+    char **flags = NULL;
+    int n = 0;
+    int code = as_codex(argc, argv, &flags, &n);
+    if (code != AS_CODEX_SERVED)
+        return code;
+    /* There is room for one more. */
+    memmove(flags + 1, flags, (size_t)n * sizeof(*flags));
+    flags[0] = name;
+    code = run_command(flag, n + 1, flags);
+    free(flags);
+    return code;
+}
+
 static int run_command(const char *flag, int argc, char **argv)
 {
     if (argc == 0)
         return usage_error("a command is missing", NULL);
+    if (!find_command(argv[0]) && as_codex_knows(argv[0]))
+        return run_as_codex(flag, argc + 1, argv - 1);
     if (argv[0][0] == '-')
         return usage_error("unknown option", argv[0]);
     const struct cmd *cmd = find_command(argv[0]);
@@ -139,7 +161,7 @@ int main(int argc, char **argv)
 {
     open_standard_descriptors();
     (void)signal(SIGPIPE, SIG_IGN);
-    int code = dispatch(argc, argv);
+    int code = as_codex_called(argv[0]) ? run_as_codex(NULL, argc, argv) : dispatch(argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         if (errno != EPIPE)
             perror("codex-pool: cannot write to stdout");

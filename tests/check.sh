@@ -241,6 +241,8 @@ for dir in build build/asan; do
     clean_part "real Codex, $dir" tap limited env CODEX_POOL_BUILD="$dir" \
         node --test --test-concurrency="$jobs" --test-reporter=tap tests/real/*.test.mjs
 done
+clean_part 'Node.js client, in a browser' tap limited node --test --test-concurrency="$jobs" --test-reporter=tap \
+    tests/clients/*.test.mjs
 # A seed of its own each time, printed. Once more, or longer: make soak BUILD=build/asan SANITIZE=1 SECONDS=n SEED=s.
 seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 clean_part "soak, build/asan, seed $seed" command limited env CODEX_POOL_BUILD=build/asan \

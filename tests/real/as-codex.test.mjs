@@ -1,0 +1,57 @@
+// A link named codex that is codex-pool: programs that start `codex` are served by the pool, their `-c` included.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Duplex } from 'node:stream';
+import { test } from 'node:test';
+import { generateText } from 'ai';
+import { createCodexAppServer } from 'ai-sdk-provider-codex-cli';
+import { PoolClient } from '../lib/client.mjs';
+import { codexBinary } from '../lib/codex-home.mjs';
+import { cleanEnv, pool } from '../lib/daemon.mjs';
+import { say } from '../lib/model-server.mjs';
+import { startRig, turn } from './rig.mjs';
+
+/** The link, in a directory of its own. */
+function link(t) {
+    const dir = mkdtempSync(join(tmpdir(), 'codex-pool-link-'));
+    t.after(() => rmSync(dir, { recursive: true, force: true }));
+    symlinkSync(pool, join(dir, 'codex'));
+    return join(dir, 'codex');
+}
+
+test('a provider that starts codex', async (t) => {
+    const rig = await startRig(t);
+    rig.model.on('hello', say('hello yourself'));
+    const env = { CODEX_POOL_SOCKET: rig.daemon.socket };
+    const provider = createCodexAppServer({ defaultSettings: { codexPath: link(t), env, cwd: rig.home.cwd, logger: false } });
+    rig.clients.push(provider);
+    assert.equal((await generateText({ model: provider('local'), prompt: 'hello' })).text, 'hello yourself');
+    assert.equal((await rig.daemon.status()).counters.streams, 1);
+});
+
+for (const [side, program] of [['codex itself', () => codexBinary()], ['the link', link]]) {
+    test(`-c reaches the model: ${side}`, async (t) => {
+        const rig = await startRig(t);
+        rig.model.on('hello', say('hello yourself'));
+        const args = ['-c', 'developer_instructions="Be brief, said the flag."', '-c', 'model_verbosity=low', 'app-server'];
+        const child = spawn(program(t), args, {
+            env: { ...cleanEnv(), ...rig.home.env, CODEX_POOL_SOCKET: rig.daemon.socket },
+            cwd: rig.home.cwd, stdio: ['pipe', 'pipe', 'ignore'],
+        });
+        const ended = new Promise((resolve) => child.once('exit', resolve));
+        const client = new PoolClient(Duplex.from({ readable: child.stdout, writable: child.stdin }), 'flags');
+        rig.clients.push({
+            close: () => {
+                child.stdin.end();
+                return ended;
+            },
+        });
+        await client.initialize();
+        const threadId = await client.startThread({ cwd: rig.home.cwd });
+        assert.equal((await turn(client, threadId, 'hello')).text, 'hello yourself');
+        assert.ok(JSON.stringify(rig.model.requests.at(-1).body).includes('Be brief, said the flag.'));
+    });
+}
