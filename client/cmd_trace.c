@@ -31,6 +31,9 @@ const char cmd_trace_help[] =
 
 /* Beyond this number of columns nothing is cut for want of room. */
 #define COLUMNS_ENDLESS SIZE_MAX
+/* From so many columns on a thread's id is shown whole, else so much of its end. */
+#define ROOM_FOR_THREADS ((size_t)160)
+#define THREAD_END 12
 
 struct trace_options {
     const char *client, *worker, *thread, *method;
@@ -131,7 +134,16 @@ static void print_text(FILE *to, struct slice raw, int width)
     fprintf(to, "%-*s ", width, text ? text : "-");
 }
 
-static void print_for_people(FILE *to, struct slice params)
+/* A UUID's end tells it from others where there is no room for all of it. */
+static void print_thread(FILE *to, struct slice raw, size_t room)
+{
+    bool whole = room >= ROOM_FOR_THREADS;
+    if (!whole && raw.n > THREAD_END && !memchr(raw.p, '\\', raw.n))
+        raw = (struct slice){raw.p + raw.n - THREAD_END, THREAD_END};
+    print_text(to, raw, whole ? 36 : THREAD_END);
+}
+
+static void print_for_people(FILE *to, struct slice params, size_t room)
 {
     struct slice time = json_get_text(params, "time"), kind = json_get_text(params, "kind");
     bool clock = time.n > 12 && time.p[10] == 'T';
@@ -140,7 +152,7 @@ static void print_for_people(FILE *to, struct slice params)
     print_ids(to, params);
     print_text(to, slice_is(kind, "notification") ? SLICE("notify") : kind, 7);
     print_text(to, json_get_text(params, "method"), 28);
-    print_text(to, json_get_text(params, "threadId"), 36);
+    print_thread(to, json_get_text(params, "threadId"), room);
     text_show_raw(to, json_get_text(params, "payload"), " ");
 }
 
@@ -155,7 +167,7 @@ static int show(struct output *out, const struct trace_options *o, struct slice 
     if (o->json)
         fprintf(to, "%.*s", (int)params.n, params.p);
     else
-        print_for_people(to, params);
+        print_for_people(to, params, columns(o));
     if (fclose(to) != 0)
         return -ENOMEM;
     if (!o->json && dropped.n) {

@@ -131,11 +131,19 @@ static bool remembered(struct slice result)
     return true;
 }
 
+#define ID_DIGITS 24
+
+/* No id that a client could have been given. */
+static bool is_foreign(struct slice id)
+{
+    return !id.n || id.n >= ID_DIGITS || id.p[0] == '"';
+}
+
 /* One that is still to be answered; NULL for none. */
 static struct ask *find_open(const struct client *c, struct slice raw)
 {
-    char digits[24] = {0};
-    if (!raw.n || raw.n >= sizeof(digits) || raw.p[0] == '"')
+    char digits[ID_DIGITS] = {0};
+    if (is_foreign(raw))
         return NULL;
     memcpy(digits, raw.p, raw.n);
     int64_t id = strtoll(digits, NULL, 10);
@@ -158,6 +166,8 @@ bool asks_look(const struct client *c, struct slice id, struct ask_view *view)
 void asks_answer(struct client *c, const struct envelope *e, struct slice line)
 {
     struct ask *a = find_open(c, e->id);
+    if (is_foreign(e->id))
+        return;
     if (!a) {
         c->server->counters.dropped_messages++;
         return;

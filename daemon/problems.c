@@ -160,7 +160,8 @@ static void queue(cJSON *list, const struct server *s)
 static void connections(cJSON *list, const struct server *s)
 {
     bool full = s->n_clients >= (size_t)s->config->max_clients;
-    if (s->listener.exhausted && !full)
+    /* As long as the next try is waited for. */
+    if (s->listener.exhausted && ev_is_active(&s->listener.again) && !full)
         add(list, "noDescriptors",
             "raise LimitNOFILE of the service (`ulimit -n`), or lower maxClients",
             "No file descriptor is left for another client: who connects waits.");

@@ -123,6 +123,8 @@ static void name_by_ask(struct sight *m, struct slice id)
 
 static const struct request *request_of(const struct client *c, struct slice id)
 {
+    if (!id.p)
+        return NULL; /* an error that answers nothing in particular */
     list_for_each (it, &c->requests) {
         const struct request *r = list_entry(it, struct request, in_client);
         if (slice_is(id, r->id))
@@ -415,11 +417,11 @@ static const char *read_filter(struct tracer *t, const struct envelope *e)
 
 static char *begin(struct client *c, const struct envelope *e)
 {
-    struct tracer *t = c->admin ? calloc(1, sizeof(*t)) : NULL;
     if (!c->admin)
         return rpc_error(e->id, RPC_FORBIDDEN,
                          "pool/trace shows what all clients say: only users in adminUids may.",
                          NULL);
+    struct tracer *t = calloc(1, sizeof(*t));
     if (!t)
         return NULL;
     list_init(&t->in_server);

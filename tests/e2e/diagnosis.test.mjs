@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../lib/cli.mjs';
@@ -28,11 +28,18 @@ function broken(t, command, config = {}) {
     return startDaemon(t, { fake: false, config: { poolSize: 2, ...config, codex: { command, args: [] } } });
 }
 
+/** Whole from the first moment on: the daemon may be about to run it. */
+function writeScript(daemon, text, mode = 0o755) {
+    const file = join(daemon.dir, 'codex');
+    writeFileSync(`${file}.new`, text);
+    chmodSync(`${file}.new`, mode);
+    renameSync(`${file}.new`, file);
+    return file;
+}
+
 async function script(t, daemonOf, text, mode = 0o755) {
     const daemon = await daemonOf('/no/such/codex');
-    const file = join(daemon.dir, 'codex');
-    writeFileSync(file, text);
-    chmodSync(file, mode);
+    const file = writeScript(daemon, text, mode);
     daemon.writeConfig({ codex: { command: file, args: [] } });
     daemon.signal('SIGHUP');
     return daemon;
@@ -77,7 +84,7 @@ test('a Codex that is not logged in, and one that ends for a reason of its own',
     const { text, help } = await problem(daemon, 'notLoggedIn');
     assert.match(text, /exit code 1: Not logged in$/);
     assert.match(help, /codex login/);
-    writeFileSync(join(daemon.dir, 'codex'), '#!/bin/sh\necho "bad config" >&2\nexit 3\n');
+    writeScript(daemon, '#!/bin/sh\necho "bad config" >&2\nexit 3\n');
     assert.match((await problem(daemon, 'workersDown')).text, /exit code 3: bad config$/);
 });
 

@@ -1,7 +1,7 @@
 // pool/trace and codex-pool trace: live traffic, filtered in the daemon, at nobody's cost.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { cli, run } from '../lib/cli.mjs';
+import { cli, CODEX_POOL, CTRL_C, Process, run } from '../lib/cli.mjs';
 import { PoolClient } from '../lib/client.mjs';
 import { startPool } from '../lib/daemon.mjs';
 import { PlayedDaemon } from '../lib/played-daemon.mjs';
@@ -37,6 +37,7 @@ test('a request is seen on both of its ways, with the ids of both sides', async 
     const watch = await tracer(daemon, { client });
     const threadId = await a.startThread();
     await a.request('thread/name/set', { threadId, name: 'n' }, 'my "own" id');
+    await a.next('thread/name/updated');
     const lines = await told(watch);
     const [sent] = worker.received('thread/name/set');
     const ways = lines.filter((m) => m.method === 'thread/name/set');
@@ -91,8 +92,9 @@ test('what the daemon itself asks and answers is seen, too', async (t) => {
     await a.close();
     await until(async () => (await told(watch)).some((m) => m.method === 'thread/closed'), 'the thread is closed');
     const own = await told(interrupts);
-    assert.deepEqual(own.map((m) => [m.way, m.kind, m.client, m.clientId]),
-        [['daemon>worker', 'request', undefined, undefined], ['worker>daemon', 'result', undefined, undefined]]);
+    // It asks again where the end is slow to come.
+    assert.deepEqual([...new Set(own.map((m) => `${m.way} ${m.kind}`))], ['daemon>worker request', 'worker>daemon result']);
+    assert.ok(own.every((m) => m.client === undefined && m.clientId === undefined));
     assert.ok(own.every((m) => m.workerId > 0));
     const all = await tracer(daemon, {}, 'all');
     const b = await PoolClient.connect(daemon.socket, 'b');
@@ -328,4 +330,27 @@ test('codex-pool trace ends with whoever reads it, and refuses what is no number
     assert.equal((await trace.end()).code, 0);
     for (const args of [['--client', '0'], ['--worker', 'x'], ['--client', '-1'], ['now']])
         assert.equal((await run(t, ['--socket', daemon.socket, 'trace', ...args])).code, 64, args.join(' '));
+});
+
+test('on a terminal lines end at its edge, and threads are shown by their end where it is narrow', async (t) => {
+    const threadId = '01900000-0000-7000-8000-00000000abcd';
+    const line = { time: '2026-11-25T23:16:34.123Z', way: 'client>daemon', kind: 'request', client: 3, clientId: 5,
+        method: 'turn/start', threadId, payload: 'ü'.repeat(300) };
+    for (const [columns, thread] of [[110, '00000000abcd'], [200, threadId]]) {
+        const daemon = await PlayedDaemon.start(t, {
+            'pool/trace'(peer, m) {
+                peer.result(m);
+                peer.notify('pool/trace', line);
+            },
+        });
+        const command = `stty cols ${columns}; exec ${CODEX_POOL} --socket ${daemon.socket} trace`;
+        const terminal = new Process(t, 'script', ['-qec', command, '/dev/null'], {});
+        await terminal.shows(/ü\r?\n/);
+        terminal.write(CTRL_C);
+        const { code, out } = await terminal.end();
+        assert.equal(code, 0);
+        const shown = out.split(/\r?\n/).find((each) => each.includes('turn/start'));
+        assert.equal([...shown].length, columns);
+        assert.match(shown, new RegExp(`turn/start +${thread} ü+$`));
+    }
 });
