@@ -53,6 +53,7 @@ missing_check() {
     have zsh || echo zsh
     have fish || echo fish
     have dpkg-shlibdeps || echo dpkg-dev
+    have ps || echo procps
 }
 
 missing_clang() {
