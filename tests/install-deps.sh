@@ -59,6 +59,7 @@ missing_check() {
     have zsh || echo zsh
     have fish || echo fish
     have dpkg-shlibdeps || echo dpkg-dev
+    have ps || echo procps
 }
 
 # The package starts a service, and brings fonts and scripts for its pages: all that is wanted of it is one program.

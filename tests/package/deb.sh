@@ -48,7 +48,9 @@ why_not() {
         echo 'needs root'
     elif [ ! -x /lib/systemd/systemd ] || ! have deb-systemd-invoke; then
         echo 'systemd is not installed'
-    elif ! unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
+    elif have codex-poold || dpkg-query -W codex-pool >/dev/null 2>&1; then
+        echo 'codex-pool is installed on this machine'
+    elif ! unshare --mount --propagation private --cgroup --pid --ipc --uts --fork --kill-child --mount-proc \
         sh tests/package/machine.sh "$work" view >/dev/null 2>&1; then
         echo 'this machine allows no views of it'
     fi

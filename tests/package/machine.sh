@@ -1,6 +1,7 @@
 #!/bin/sh
 # machine.sh WORK view|boot: makes a machine of this one's files, in namespaces of its own: what is written there is kept in
-# memory and goes with them. "boot" becomes its first process, a systemd that runs tests/package/installed.sh and ends.
+# memory and goes with them. "view" only sees whether that can be done; "boot" becomes its first process, a systemd that
+# runs tests/package/installed.sh and ends.
 set -eu
 work=$1
 checkout=$(pwd)
@@ -9,7 +10,6 @@ mount -t tmpfs tmpfs "$work/machine"
 root=$work/machine/root
 mkdir "$work/machine/written" "$work/machine/work" "$root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$work/machine/written,workdir=$work/machine/work" "$root"
-[ "$2" = boot ] || exit 0
 
 mount -t proc proc "$root/proc"
 mount -t sysfs -o ro sysfs "$root/sys"
@@ -27,15 +27,18 @@ ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+[ "$2" = boot ] || exit 0
+
 for directory in "$checkout" "$work"; do
     mkdir -p "$root$directory"
     mount --bind "$directory" "$root$directory"
 done
 
 # It has no hardware to look after, no journal, no other packages' services, and no index of its manual, which takes dpkg
-# longer than all the rest.
+# longer than all the rest. What keeps dpkg from starting services and from unpacking a manual, in an image for containers,
+# goes.
 units=$root/etc/systemd/system
-rm -rf "$units" "$root/usr/sbin/policy-rc.d" "$root/var/lib/man-db/auto-update"
+rm -rf "$units" "$root/usr/sbin/policy-rc.d" "$root/var/lib/man-db/auto-update" "$root/etc/dpkg/dpkg.cfg.d"
 mkdir -p "$units"
 for unit in udevd.service udev-trigger.service udevd-kernel.socket udevd-control.socket journald.service journald.socket \
     journald-dev-log.socket journald-audit.socket journal-flush.service logind.service modules-load.service \
