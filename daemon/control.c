@@ -111,7 +111,7 @@ static void on_cancel(struct client *c, struct slice line, const struct envelope
             found = r;
     }
     if (found)
-        pool_cancel(found);
+        pool_cancel(found, of != c);
     cJSON *result = rpc_object();
     cJSON_AddBoolToObject(result, "cancelled", found != NULL);
     answer(c, e, result);

@@ -1,6 +1,7 @@
 #include "daemon/pool.h"
 
 #include "daemon/abort.h"
+#include "daemon/admission.h"
 #include "daemon/asks.h"
 #include "daemon/client.h"
 #include "daemon/control.h"
@@ -21,43 +22,6 @@ static struct request *request_of(const struct waiter *w)
     return container_of((struct waiter *)(uintptr_t)w, struct request, waiter);
 }
 
-/* Shares of one user. Counted where a limit is set, which is rare, rather than kept. */
-static bool may_lease(const struct client *c)
-{
-    const struct server *s = c->server;
-    size_t limit = (size_t)s->config->max_leases_per_uid, n = 0;
-    for (size_t i = 0; limit && i < s->n_workers; i++)
-        n += s->workers[i]->lease.holder && s->workers[i]->lease.holder->uid == c->uid;
-    return !limit || n < limit;
-}
-
-static bool may_wait(const struct client *c)
-{
-    const struct server *s = c->server;
-    size_t limit = (size_t)s->config->max_waiters_per_uid, n = 0;
-    if (!limit)
-        return true;
-    list_for_each (it, &s->clients) {
-        const struct client *other = list_entry(it, struct client, in_clients);
-        n += other->uid == c->uid ? other->n_waiting : 0;
-    }
-    return n < limit;
-}
-
-/* An administrator holds the queue. */
-static bool held_back(const struct server *s)
-{
-    return s->admission == ADMISSION_PAUSED;
-}
-
-/* It came too late to be served. */
-static bool turned_away(const struct request *r)
-{
-    const struct server *s = r->server;
-    return s->phase != SERVER_RUNNING ||
-           (s->admission == ADMISSION_DRAINING && r->arrived_at >= s->admission_since);
-}
-
 static struct thread *thread_of(const struct request *r)
 {
     return r->thread_id ? threads_find(&r->server->threads, slice_str(r->thread_id)) : NULL;
@@ -70,7 +34,8 @@ static bool waiter_may_lease(const struct waiter *w, void *arg)
     const struct request *r = request_of(w);
     const struct thread *t = thread_of(r);
     (void)arg;
-    return !r->client->doomed && !(t && t->move) && !held_back(r->server) && may_lease(r->client);
+    return !r->client->doomed && !(t && t->move) && !admission_held_back(r->server) &&
+           admission_in_share(r->client);
 }
 
 /* The same for a worker (arg) that poolSize has no room for: nothing but what is for its threads.
@@ -261,7 +226,7 @@ bool pool_somebody_waits(const struct worker *w)
     /* So does a shutdown, and one whose thread would move here. */
     if (s->phase == SERVER_DRAINING || s->admission == ADMISSION_DRAINING)
         return true;
-    return !held_back(s) &&
+    return !admission_held_back(s) &&
            (!lane_empty(&w->lane) || !lane_empty(&s->queue.any) || first_to_bring(w, NULL));
 }
 
@@ -383,7 +348,7 @@ static bool may_enqueue(struct request *r)
         request_fail(r, RPC_WORKER_START, "%s", s->start_failure ? s->start_failure : "");
         return false;
     }
-    if (s->queue.length >= (size_t)s->config->max_queue || !may_wait(r->client)) {
+    if (s->queue.length >= (size_t)s->config->max_queue || !admission_may_wait(r->client)) {
         s->counters.rejected++;
         way_out_log(r, WAY_REFUSED);
         request_fail(r, RPC_QUEUE_FULL, "Server overloaded; retry later.");
@@ -438,7 +403,7 @@ static bool bring_at_once(struct request *r)
 {
     struct thread *t = thread_of(r);
     struct worker *w = t ? best_idle(r->server, mobile_fits, t->owner) : NULL;
-    if (!w || held_back(r->server) || !may_lease(r->client) ||
+    if (!w || admission_held_back(r->server) || !admission_in_share(r->client) ||
         mobile_decide(r, t, w, 0) != POLICY_MOVE)
         return false;
     if (mobile_is_cold(r, t))
@@ -454,7 +419,7 @@ void pool_request(struct request *r, struct worker *want)
 {
     struct server *s = r->server;
     struct worker *w = want;
-    if (turned_away(r)) {
+    if (admission_turned_away(r)) {
         request_fail(r, RPC_SHUTDOWN, "Worker pool has been shut down.");
         return;
     }
@@ -471,7 +436,7 @@ void pool_request(struct request *r, struct worker *want)
     if (!want)
         w = best_idle(s, NULL, NULL);
     if (w && w->state == WORKER_IDLE && !w->held_until && !w->exited && !crew_is_silent(w) &&
-        !held_back(s) && may_lease(r->client)) {
+        !admission_held_back(s) && admission_in_share(r->client)) {
         pool_lease_to(w, r->client);
         grant(w, r);
     } else if (!want && !r->acquire && (w = held_quiet(r->client, true))) {
@@ -500,10 +465,10 @@ void pool_timed_out(struct request *r)
                  (unsigned long long)r->timeout_ms);
 }
 
-void pool_cancel(struct request *r)
+void pool_cancel(struct request *r, bool by_admin)
 {
     r->server->counters.cancelled++;
-    way_out_log(r, WAY_CANCELLED);
+    way_out_log(r, by_admin ? WAY_CANCELLED_BY_ADMIN : WAY_CANCELLED);
     request_fail(r, RPC_ABORTED, "Worker acquisition aborted while waiting.");
 }
 
@@ -573,7 +538,7 @@ static bool is_another(const struct worker *w, const struct worker *owner)
 bool pool_relocate(struct thread *t)
 {
     struct worker *to = best_idle(t->owner->server, is_another, t->owner);
-    if (!to || !may_lease(t->subscriber))
+    if (!to || !admission_in_share(t->subscriber))
         return false;
     pool_lease_to(to, t->subscriber);
     if (move_begin(t, to)) {
@@ -630,9 +595,4 @@ void pool_fail_thread(const struct thread *t, const char *why)
         request_fail(r, RPC_WORKER_LOST, "Worker exited (thread %s is closed, as %s); resume it.",
                      t->id, why);
     }
-}
-
-bool pool_in_share(const struct client *c)
-{
-    return may_lease(c);
 }

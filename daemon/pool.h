@@ -32,7 +32,7 @@ void pool_free_worker(struct worker *w);
 
 /* The ways out of the queue, each told apart in the log; the request is freed. */
 void pool_timed_out(struct request *r);
-void pool_cancel(struct request *r);
+void pool_cancel(struct request *r, bool by_admin);
 void pool_abandon(struct request *r); /* its client has left */
 /* Everybody who waits in the queue fails; the message may be NULL for the code's own. */
 void pool_reject_all(struct server *s, int code, const char *message);
@@ -64,8 +64,5 @@ void pool_offer(struct server *s);
 
 /* Somebody waits whom this worker could serve. */
 bool pool_somebody_waits(const struct worker *w);
-
-/* Its user has fewer workers than maxLeasesPerUid, or may have any number. */
-bool pool_in_share(const struct client *c);
 
 #endif

@@ -8,6 +8,7 @@ static const struct {
 } ways[] = {
     [WAY_SERVED] = {"served", "served"},
     [WAY_CANCELLED] = {"cancelled", "cancelled"},
+    [WAY_CANCELLED_BY_ADMIN] = {"cancelledByAdmin", "cancelled by an administrator"},
     [WAY_TIMED_OUT] = {"timedOut", "timed out"},
     [WAY_CLIENT_GONE] = {"clientGone", "client gone"},
     [WAY_SHUTDOWN] = {"shutdown", "shut down"},

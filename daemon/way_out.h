@@ -7,6 +7,7 @@
 enum way_out {
     WAY_SERVED,
     WAY_CANCELLED, /* by its own client */
+    WAY_CANCELLED_BY_ADMIN,
     WAY_TIMED_OUT,
     WAY_CLIENT_GONE,
     WAY_SHUTDOWN,

@@ -1,5 +1,6 @@
 #include "daemon/why.h"
 
+#include "daemon/admission.h"
 #include "daemon/client.h"
 #include "daemon/crew.h"
 #include "daemon/mobile.h"
@@ -103,7 +104,7 @@ const char *why_waits(const struct request *r, char *room, size_t n)
         return "its client is gone";
     if (s->admission == ADMISSION_PAUSED)
         return "the pool is paused";
-    if (!pool_in_share(r->client))
+    if (!admission_in_share(r->client))
         return "its user has as many workers as maxLeasesPerUid allows";
     return t ? why_owner(r, t, room, n) : why_no_worker(s, room, n);
 }

@@ -58,6 +58,14 @@ test('a waiter is cancelled by its client', async (t) => {
     assert.equal((await wayOut(s.daemon, 'cancelled')).client, s.number);
 });
 
+test('an administrator cancels a waiter', async (t) => {
+    const s = await oneWaits(t);
+    const admin = await PoolClient.connect(s.daemon.socket, 'admin');
+    await admin.request('pool/cancel', { client: s.number, id: s.waiting.id });
+    await assert.rejects(s.waiting);
+    assert.equal((await wayOut(s.daemon, 'cancelledByAdmin')).client, s.number);
+});
+
 test('a waiter times out', async (t) => {
     const s = await oneWaits(t, { acquireTimeoutMs: 150 });
     await assert.rejects(s.waiting, (e) => e.code === -32010);
