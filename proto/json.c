@@ -380,10 +380,12 @@ size_t json_count(struct slice array)
 
 bool json_is_utf8(struct slice text)
 {
+    if (!text.n)
+        return true;
     const char *p = text.p, *end = text.p + text.n;
     while (p && p < end)
         p = (unsigned char)*p < 0x80 ? p + 1 : skip_utf8(p, end);
-    return p || !text.n;
+    return p != NULL;
 }
 
 void json_clean_text(char *text)
