@@ -98,6 +98,8 @@ static const char *not_ready(const struct server *s)
     bool starting = false;
     if (s->phase != SERVER_RUNNING)
         return "The pool is being shut down.";
+    if (s->admission != ADMISSION_OPEN)
+        return s->admission == ADMISSION_PAUSED ? "The pool is paused." : "The pool drains.";
     for (size_t i = 0; i < s->n_workers; i++) {
         if (worker_ready(s->workers[i]))
             return NULL;

@@ -30,6 +30,18 @@ test('the daemon lives, is ready, and says what pool/status says', async (t) => 
     assert.deepEqual(Object.keys(JSON.parse(body)), Object.keys(byLine));
 });
 
+test('a pool that is paused, or drains, is not ready', async (t) => {
+    const [daemon] = await startPool(t);
+    const admin = await PoolClient.connect(daemon.socket, 'admin');
+    for (const [method, why] of [['pool/pause', 'The pool is paused.\n'], ['pool/drain', 'The pool drains.\n']]) {
+        await admin.request(method);
+        const { status, body } = await ask(daemon, '/readyz');
+        assert.deepEqual([status, body], [503, why]);
+        await admin.request('pool/resume');
+        assert.equal((await ask(daemon, '/readyz')).status, 200);
+    }
+});
+
 test('not ready while the first worker starts, and while none can be started', async (t) => {
     const daemon = await startDaemon(t, { waitReady: false, config: { poolSize: 1 } });
     daemon.fake.on('initialize', () => {});
