@@ -212,6 +212,7 @@ format-check:
 INSTALLED := $(foreach unit,$(wildcard systemd/system/* systemd/user/*),$(unit):lib/$(unit)) \
   systemd/codex-pool.sysusers:lib/sysusers.d/codex-pool.conf \
   systemd/codex-pool.tmpfiles:lib/tmpfiles.d/codex-pool.conf \
+  $(foreach each,$(wildcard systemd/prometheus/*),$(each):share/codex-pool/prometheus/$(notdir $(each))) \
   client/completions/candidates:share/codex-pool/candidates \
   client/completions/codex-pool.bash:share/bash-completion/completions/codex-pool \
   client/completions/codex-pool.bash:share/bash-completion/completions/codex-poold \
@@ -234,7 +235,7 @@ install: all $(if $(HAVE_SCDOC),man)
 uninstall:
 	for each in bin/codex-poold bin/codex-pool $(foreach each,$(INSTALLED) $(MAN_INSTALLED),$(lastword $(subst :, ,$(each)))); do \
 	  rm -f "$(DESTDIR)$(PREFIX)/$$each"; done
-	[ ! -d "$(DESTDIR)$(PREFIX)/share/codex-pool" ] || rmdir "$(DESTDIR)$(PREFIX)/share/codex-pool"
+	for each in prometheus ''; do to="$(DESTDIR)$(PREFIX)/share/codex-pool/$$each"; [ ! -d "$$to" ] || rmdir "$$to"; done
 
 # The tarball is what git has of HEAD and nothing else, byte for byte the same wherever it is made.
 DIST := codex-pool-$(VERSION)

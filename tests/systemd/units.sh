@@ -43,6 +43,8 @@ lib/tmpfiles.d/codex-pool.conf 644
 share/bash-completion/completions/codex-pool 644
 share/bash-completion/completions/codex-poold 644
 share/codex-pool/candidates 755
+share/codex-pool/prometheus/codex-pool.rules.yml 644
+share/codex-pool/prometheus/grafana.json 644
 share/fish/vendor_completions.d/codex-pool.fish 644
 share/fish/vendor_completions.d/codex-poold.fish 644$man
 share/zsh/site-functions/_codex-pool 644" "$(cd "$prefix/" && find . -type f -printf '%P %m\n' | LC_ALL=C sort)"
