@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { Output, generateText, streamText } from 'ai';
-import { createSdkMcpServer, tool as localTool } from 'ai-sdk-provider-codex-cli';
+import { createLocalMcpServer, tool as localTool } from 'ai-sdk-provider-codex-cli';
 import { z } from 'zod';
 import { fail, hang, say, shell, steps, tool } from '../lib/model-server.mjs';
 import { within } from '../lib/wait.mjs';
@@ -121,7 +121,7 @@ test('a dynamic tool of the thread', async (t) => {
     assert.match(result.outputs[0], /42/);
 });
 
-test('tools of the chat server\'s own, which the provider serves by MCP', async (t) => {
+test('tools of the chat server\'s own, served by MCP', async (t) => {
     const result = await onBothSides(t, async ({ model }, connect) => {
         const called = [];
         const add = localTool({
@@ -131,7 +131,10 @@ test('tools of the chat server\'s own, which the provider serves by MCP', async 
                 return `${a + b}`;
             },
         });
-        const mcpServers = { sums: createSdkMcpServer({ name: 'sums', tools: [add] }) };
+        const server = await createLocalMcpServer({ name: 'sums', tools: [add] });
+        // It ends when those connected to it have gone, which may be as late as their own end.
+        t.after(() => void server.stop());
+        const mcpServers = { sums: server.config };
         model.on('add up', steps((answer) => answer.call('add', { a: 19, b: 23 }, 'mcp__sums'), say('added')));
         const provider = connect({ mcpServers, autoApprove: true });
         const { text } = await generateText({ model: provider('local'), prompt: 'add up' });
