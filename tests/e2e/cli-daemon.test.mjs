@@ -213,7 +213,7 @@ test('a Codex that cannot be started is told by run and by status', async (t) =>
     await daemon.untilStatus((s) => s.pool.down === 1, 'the worker is down');
     const status = await run(t, args(daemon, 'status'));
     assert.equal(status.code, 0);
-    assert.match(status.out, /^No worker can be had/m);
+    assert.match(status.out, /^1 of 1 workers is down: Cannot start codex: \/no\/such\/codex: No such file/m);
 });
 
 test('status, ping and call', async (t) => {

@@ -1,13 +1,13 @@
 // A machine that misbehaves: a library that is preloaded into codex-poold and told by a file what is to fail.
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { poold, startDaemon } from './daemon.mjs';
+import { startDaemon } from './daemon.mjs';
 
 /** The sanitizer has a malloc of its own, which nothing may stand before. */
-export const sanitized = readFileSync(poold).includes('__asan_init');
+export { sanitized } from './memory.mjs';
 
 const source = fileURLToPath(new URL('./failing.c', import.meta.url));
 

@@ -6,8 +6,13 @@ import { until } from './wait.mjs';
 
 export const MB = 1024 * 1024;
 
-/** Built with the sanitizers: slower, and what has been freed stays resident, so there memory says nothing. */
-export const sanitized = readFileSync(poold).includes('__asan_init');
+const program = readFileSync(poold);
+
+/**
+ * Built with the sanitizers, or run by a script under valgrind: slower, with an allocator of its own, and what has been
+ * freed stays resident, so that memory says nothing.
+ */
+export const sanitized = program.includes('__asan_init') || program.includes('exec valgrind');
 
 /** Resident memory in bytes. */
 export function rss(daemon) {
