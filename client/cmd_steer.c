@@ -99,70 +99,52 @@ static const struct steering steerings[] = {
      level_params, NULL, "the log's level is set"},
 };
 
+/* How the helps end. */
+#define ANSWER                                                                                     \
+    "  --json         print the daemon's answer\n"                                                 \
+    "\n"
+#define WAITS                                                                                      \
+    "For administrators (the daemon's setting adminUids). Ctrl-C only stops waiting.\n"            \
+    "\n"                                                                                           \
+    "exit: 0 done, 1 refused or failed, 64 wrong usage, 69 no daemon there, 75 try\n"              \
+    "again, 130 interrupted\n"
+#define AT_ONCE                                                                                    \
+    "For administrators (the daemon's setting adminUids).\n"                                       \
+    "\n"                                                                                           \
+    "exit: 0 done, 1 refused or failed, 64 wrong usage, 69 no daemon there\n"
+
 const char cmd_resize_help[] =
     "Changes the number of workers, until the daemon reads its settings again. More:\n"
     "ends when the new ones are ready. Fewer: those beyond are stopped as soon as\n"
     "their turns have ended and the threads that are open there have moved elsewhere;\n"
     "nothing that runs or waits is lost.\n"
-    "\n"
-    "  --json         print the daemon's answer\n"
-    "\n"
-    "For administrators (the daemon's setting adminUids). Ctrl-C only stops waiting.\n"
-    "\n"
-    "exit: 0 done, 1 refused or failed, 64 wrong usage, 69 no daemon there, 75 try\n"
-    "again, 130 interrupted\n";
+    "\n" ANSWER WAITS;
 
 const char cmd_recycle_help[] =
     "Replaces a worker, or all, one after the other, each when its turn has ended and\n"
     "the threads that are open there have moved elsewhere. One that waits for its\n"
     "next start after a failure is started at once. Ends when the new ones are ready.\n"
     "`codex-pool status` shows what is in the way.\n"
-    "\n"
-    "  --json         print the daemon's answer\n"
-    "\n"
-    "For administrators (the daemon's setting adminUids). Ctrl-C only stops waiting.\n"
-    "\n"
-    "exit: 0 done, 1 refused or failed, 64 wrong usage, 69 no daemon there, 75 try\n"
-    "again, 130 interrupted\n";
+    "\n" ANSWER WAITS;
 
 const char cmd_pause_help[] =
     "Holds the queue: nobody gets a worker that has none, turns that run go on, and\n"
     "whoever has a worker keeps it. Until `codex-pool resume`.\n"
-    "\n"
-    "  --json         print the daemon's answer\n"
-    "\n"
-    "For administrators (the daemon's setting adminUids).\n"
-    "\n"
-    "exit: 0 done, 1 refused or failed, 64 wrong usage, 69 no daemon there\n";
+    "\n" ANSWER AT_ONCE;
 
-const char cmd_resume_help[] =
-    "Ends `codex-pool pause` and `codex-pool drain`.\n"
-    "\n"
-    "  --json         print the daemon's answer\n"
-    "\n"
-    "For administrators (the daemon's setting adminUids).\n"
-    "\n"
-    "exit: 0 done, 1 refused or failed, 64 wrong usage, 69 no daemon there\n";
+const char cmd_resume_help[] = "Ends `codex-pool pause` and `codex-pool drain`.\n"
+                               "\n" ANSWER AT_ONCE;
 
 const char cmd_drain_help[] =
     "Takes nothing new: whoever waits already is served, turns that run go on, any\n"
     "other request for a worker is refused, as worth trying again. Ends when nothing\n"
     "runs or waits any more. Until `codex-pool resume`.\n"
-    "\n"
-    "  --json         print the daemon's answer\n"
-    "\n"
-    "For administrators (the daemon's setting adminUids). Ctrl-C only stops waiting.\n"
-    "\n"
-    "exit: 0 done, 1 refused or failed, 64 wrong usage, 69 no daemon there, 75 try\n"
-    "again, 130 interrupted\n";
+    "\n" ANSWER WAITS;
 
 const char cmd_cancel_help[] =
     "Takes a request out of the queue: CLIENT and ID as `codex-pool status --json`\n"
     "has them among the waiters. Its client is told that it was aborted.\n"
-    "\n"
-    "  --json         print the daemon's answer\n"
-    "\n"
-    "For administrators (the daemon's setting adminUids).\n"
+    "\n" ANSWER "For administrators (the daemon's setting adminUids).\n"
     "\n"
     "exit: 0 done, 1 refused, or no such request waits, 64 wrong usage, 69 no daemon\n"
     "there\n";
@@ -170,10 +152,7 @@ const char cmd_cancel_help[] =
 const char cmd_interrupt_help[] =
     "Interrupts the turn that runs on a thread, whoever started it. Ends when the\n"
     "turn has; a worker that does not end it in time is replaced.\n"
-    "\n"
-    "  --json         print the daemon's answer\n"
-    "\n"
-    "For administrators (the daemon's setting adminUids). Ctrl-C only stops waiting.\n"
+    "\n" ANSWER "For administrators (the daemon's setting adminUids). Ctrl-C only stops waiting.\n"
     "\n"
     "exit: 0 done, 1 refused, or no turn runs there, 64 wrong usage, 69 no daemon\n"
     "there, 75 try again, 130 interrupted\n";
@@ -181,22 +160,13 @@ const char cmd_interrupt_help[] =
 const char cmd_kick_help[] =
     "Drops a client's connection, which aborts all that it had. Ends when the workers\n"
     "that it held are clean.\n"
-    "\n"
-    "  --json         print the daemon's answer\n"
-    "\n"
-    "For administrators (the daemon's setting adminUids). Ctrl-C only stops waiting.\n"
-    "\n"
-    "exit: 0 done, 1 refused or failed, 64 wrong usage, 69 no daemon there, 75 try\n"
-    "again, 130 interrupted\n";
+    "\n" ANSWER WAITS;
 
 const char cmd_reload_help[] =
     "Makes the daemon read its settings again, as SIGHUP does, and says what is wrong\n"
     "with them. All are the file's again, also the number of workers and the log's\n"
     "level.\n"
-    "\n"
-    "  --json         print the daemon's answer\n"
-    "\n"
-    "For administrators (the daemon's setting adminUids).\n"
+    "\n" ANSWER "For administrators (the daemon's setting adminUids).\n"
     "\n"
     "exit: 0 done, 1 refused, or something is wrong with them, 64 wrong usage, 69 no\n"
     "daemon there\n";
@@ -204,12 +174,7 @@ const char cmd_reload_help[] =
 const char cmd_log_level_help[] =
     "Sets the level of the daemon's log: error, warn, info, debug or trace; until it\n"
     "reads its settings again.\n"
-    "\n"
-    "  --json         print the daemon's answer\n"
-    "\n"
-    "For administrators (the daemon's setting adminUids).\n"
-    "\n"
-    "exit: 0 done, 1 refused or failed, 64 wrong usage, 69 no daemon there\n";
+    "\n" ANSWER AT_ONCE;
 
 static const struct steering *find(const char *name)
 {
