@@ -103,7 +103,7 @@ part() {
     log=$work/log
     status=0
     STEP_OPEN=1 step "$name" "$log" "$@" || status=$?
-    [ "$status" != 124 ] || echo "stopped after 400 s" >>"$log"
+    [ "$status" != 124 ] || echo "stopped after 600 s" >>"$log"
     read_result "$kind" "$log" "$status"
     passed=$((passed + ok)) failed=$((failed + bad))
     wrong=$bad
@@ -166,7 +166,7 @@ clean_part() {
 
 # A part that hangs is ended; what it started goes with clean_up.
 limited() {
-    timeout --foreground -k 10 400 "$@"
+    timeout --foreground -k 10 600 "$@"
 }
 
 build() {
