@@ -255,6 +255,7 @@ test('a name that Codex takes is taken', async (t) => {
 test('what is no message is answered with an error, and the connection stays', async (t) => {
     const [daemon, worker] = await startPool(t);
     const client = await PoolClient.open(daemon);
+    await worker.expect('initialized');
     const before = worker.lines.length;
     for (const [line, code, id] of [
         ['{"id":1,"method":', -32700, null],

@@ -34,7 +34,8 @@ export class Streams {
         for (const thread of worker.threads.values()) {
             // A client's own resume may be on its way (its thread is unloaded first) when it starts a turn.
             const own = method === 'thread/resume' && thread.turn?.client === client;
-            if (!thread.turn?.asked || own || descends(worker, thread, params.threadId)) continue;
+            const guessed = thread.guessed && thread.turn?.client === client;
+            if (!thread.turn?.asked || own || guessed || descends(worker, thread, params.threadId)) continue;
             this.report.fail('streams', `worker ${worker.number} got ${method} of ${client} (${tag ?? 'a move'}) while ` +
                 `${thread.turn.client}'s turn ${thread.turn.id} runs on ${thread.id}`, { worker });
         }

@@ -71,7 +71,9 @@ function subAgent(worker, parent, turn) {
     const { host } = worker;
     worker.world.report.count('sub-agents');
     host.openers.set(child, turn.reader);
-    worker.load(child, { parent });
+    // Nobody says whose it is: where another turn runs there that nobody asked for, the daemon can only guess.
+    const others = [...worker.threads.values()].filter((each) => each.turn && !each.parent && each.id !== parent);
+    worker.load(child, { parent, guessed: others.length > 0 });
     beginAsked(worker, child, turn.client);
 }
 
