@@ -102,7 +102,8 @@ class Rig {
             for (const undo of this.undo) {
                 await undo();
             }
-            left = this.home.processes();
+            // The daemon has left none; what the test itself has run may take a moment to end.
+            await until(() => (left = this.home.processes()).length === 0, 'no process is left').catch(() => {});
         } finally {
             this.home.dispose();
             await this.model.close();
