@@ -63,6 +63,9 @@ static void on_hangup(void *who)
     client_hung_up(who);
 }
 
+static const char *const admission_words[] = {
+    [ADMISSION_OPEN] = "", [ADMISSION_PAUSED] = "Paused: ", [ADMISSION_DRAINING] = "Draining: "};
+
 /* What `systemctl status` shows. */
 static void tell_status(struct server *s)
 {
@@ -76,9 +79,10 @@ static void tell_status(struct server *s)
         busy += s->workers[i]->state == WORKER_BUSY || s->workers[i]->state == WORKER_ABORTING;
     }
     notify_status(&s->notify,
-                  "%zu of %lld workers ready, %zu busy; %zu waiting; %zu clients%s%.60s", ready,
-                  (long long)s->config->pool_size, busy, s->queue.length, s->n_clients,
-                  s->start_failure ? "; " : "", s->start_failure ? s->start_failure : "");
+                  "%s%zu of %lld workers ready, %zu busy; %zu waiting; %zu clients%s%.60s",
+                  admission_words[s->admission], ready, (long long)s->config->pool_size, busy,
+                  s->queue.length, s->n_clients, s->start_failure ? "; " : "",
+                  s->start_failure ? s->start_failure : "");
 }
 
 /* Clients that are gone, and output that waits, until there is neither. Nothing is freed and

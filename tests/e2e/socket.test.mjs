@@ -247,6 +247,11 @@ test('NOTIFY_SOCKET is told of READY, STATUS, RELOADING, WATCHDOG and STOPPING',
     const client = await PoolClient.open(daemon);
     await client.request('pool/acquire');
     await notify.next(/^STATUS=.*1 busy/);
+    await client.request('pool/pause');
+    await notify.next(/^STATUS=Paused: 2 of 2 workers ready/);
+    await client.request('pool/drain');
+    await notify.next(/^STATUS=Draining: 2 of 2 workers ready/);
+    await client.request('pool/resume');
     daemon.signal('SIGHUP');
     const [, usec] = (await notify.next(/^RELOADING=1\n/)).match(/^RELOADING=1\nMONOTONIC_USEC=(\d+)$/);
     assert.ok(Number(usec) <= Number(process.hrtime.bigint() / 1000n));
