@@ -101,6 +101,20 @@ static void print_times(FILE *to, const char *name, const cJSON *times, const st
     fputc('\n', to);
 }
 
+/* What administrators have asked for that is not done yet. */
+static void print_steering(FILE *to, const cJSON *steering, const struct style *s)
+{
+    const cJSON *each;
+    cJSON_ArrayForEach(each, steering)
+    {
+        _cleanup_free_ char *method = shown(member(each, "method"));
+        fprintf(to, "%sasked%s    %s by client %.0f, for ", s->bold, s->end, method ? method : "-",
+                number(each, "client"));
+        human_duration(to, number(each, "sinceMs"));
+        fputc('\n', to);
+    }
+}
+
 static void print_summary(FILE *to, const cJSON *status, const struct style *s)
 {
     const cJSON *pool = member(status, "pool"), *queue = member(status, "queue");
@@ -126,6 +140,7 @@ static void print_summary(FILE *to, const cJSON *status, const struct style *s)
     print_times(to, "waits", member(status, "waitMs"), s);
     if (number(member(status, "moveMs"), "count") > 0)
         print_times(to, "moves", member(status, "moveMs"), s);
+    print_steering(to, member(status, "steering"), s);
 }
 
 /* What Codex said last; where its client has yet to answer it, that is what it waits for. */

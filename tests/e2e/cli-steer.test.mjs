@@ -74,6 +74,7 @@ test('what takes its time says so, and Ctrl-C only stops waiting', async (t) => 
     await runTurn(daemon);
     const drain = onTerminal(t, ['--socket', daemon.socket, 'drain']);
     await until(() => drain.out.includes('drain: waiting until the queue is empty'), 'it says for what it waits');
+    assert.match((await run(t, ['--socket', daemon.socket, 'status'])).out, /^asked {4}pool\/drain by client \d+, for \d/m);
     drain.write(CTRL_C);
     assert.equal((await within(drain.done, 'the command ends')).code, 130);
     assert.equal((await daemon.status()).admission, 'draining');
