@@ -305,6 +305,30 @@ test('clients that are kicked under load cost nobody else a turn', async (t) => 
     await load.stop();
 });
 
+test('what else is done under load touches nobody else\'s turn', async (t) => {
+    const { daemon, load, admin } = await atWork(t, 2);
+    const victim = await PoolClient.open(daemon, { name: 'victim' });
+    const { clients } = await admin.request('pool/status');
+    const client = clients.find((c) => c.name === 'victim').id;
+    let cancelled = 0;
+    for (let i = 0; i < 15; i++) {
+        const asked = victim.request('thread/start');
+        if ((await admin.request('pool/cancel', { client, id: asked.id })).cancelled) {
+            await assert.rejects(asked, refused(-32011, /aborted/));
+            cancelled++;
+        }
+        const threadId = await victim.startThread();
+        await victim.startTurn(threadId);
+        await admin.request('pool/interrupt', { threadId });
+        await victim.turnCompleted(threadId);
+        await admin.request('pool/reload');
+        await admin.request('pool/logLevel', { level: i % 2 ? 'info' : 'debug' });
+    }
+    assert.ok(cancelled > 0, 'some of them waited');
+    await load.more(20);
+    await load.stop();
+});
+
 test('reload answers with what is wrong with the settings, and changes nothing then', async (t) => {
     const [daemon] = await startPool(t, 1);
     const admin = await PoolClient.connect(daemon.socket, 'admin');
