@@ -196,7 +196,7 @@ analyze:
 valgrind: all $(BUILD)/unit-tests
 	@sh tests/valgrind.sh
 
-coverage: npm
+coverage: all npm
 	@sh tests/coverage.sh
 
 soak: all
