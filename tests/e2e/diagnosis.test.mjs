@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../lib/cli.mjs';
@@ -240,4 +240,13 @@ test('a pool that is paused, or drained', async (t) => {
         await admin.request('pool/resume');
         assert.deepEqual((await admin.request('pool/status')).problems, []);
     }
+});
+
+test('the README tells of each problem, and of no other', () => {
+    const here = (path) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+    const code = here('daemon/problems.c');
+    const known = [...code.matchAll(/(?:add\(list, |\{"[^"]*", )"(\w+)"/g)].map((match) => match[1]);
+    const [section] = here('README.md').match(/^## Diagnosis$[^]*?(?=^## )/m);
+    const told = [...section.matchAll(/^\| (`.*?) \|/gm)].flatMap(([, cell]) => [...cell.matchAll(/`(\w+)`/g)].map((match) => match[1]));
+    assert.deepEqual(told.sort(), [...new Set(known)].sort());
 });
