@@ -116,12 +116,12 @@ test('threads of the daemon', async (t) => {
 
 test('workers, clients and requests of the daemon, wherever a usage names them', async (t) => {
     const { daemon, threadId, worker, clients, waits } = await scene(t);
-    const stub = join(dir, 'codex-pool');
+    const program = join(dir, 'codex-pool');
     const usages = ['replace [--json] [WORKER|all]', 'drop CLIENT', 'withdraw [--json] CLIENT ID', 'end THREAD', 'say LEVEL', 'grow N'];
     const cases = usages.map((usage) => `${usage.split(' ')[0]}) echo "usage: codex-pool [--socket PATH] ${usage}" ;;`);
-    writeFileSync(stub, `#!/bin/sh\ncase $2 in --help) case $1 in ${cases.join('\n')} esac; exit;; esac\nexec ${pool} "$@"\n`);
-    chmodSync(stub, 0o755);
-    const offers = (...words) => run('sh', ['-c', 'exec "$0" "$@"', `${prefix}/share/codex-pool/candidates`, stub, ...words],
+    writeFileSync(program, `#!/bin/sh\ncase $2 in --help) case $1 in ${cases.join('\n')} esac; exit;; esac\nexec ${pool} "$@"\n`);
+    chmodSync(program, 0o755);
+    const offers = (...words) => run('sh', ['-c', 'exec "$0" "$@"', `${prefix}/share/codex-pool/candidates`, program, ...words],
         { CODEX_POOL_SOCKET: daemon.socket });
     assert.deepEqual(offers('replace', ''), [`${worker}\tbusy`, 'all']);
     assert.deepEqual(offers('replace', '--json', ''), [`${worker}\tbusy`, 'all']);

@@ -3,19 +3,7 @@
 # that a systemd of its own has booted; nothing of that stays. Ends with "N passed, M failed, K skipped".
 set -eu
 cd "$(dirname "$0")/../.."
-work=$(mktemp -d)
-results=$work/results
-: >"$results"
-cgroup=
-. tests/systemd/report.sh
-. tests/systemd/cgroup.sh
-trap 'remove_cgroup; rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-have() {
-    command -v "$1" >/dev/null 2>&1
-}
+. tests/systemd/scratch.sh
 
 # package VERSION
 package() {

@@ -4,19 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 build=${CODEX_POOL_BUILD:-build}
-work=$(mktemp -d)
-results=$work/results
-: >"$results"
-cgroup=
-. tests/systemd/report.sh
-. tests/systemd/cgroup.sh
-trap 'remove_cgroup; rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-have() {
-    command -v "$1" >/dev/null 2>&1
-}
+. tests/systemd/scratch.sh
 
 # PREFIX is where the units then look for the daemon; it leads to what went below DESTDIR.
 prefix=$work/prefix
