@@ -12,7 +12,9 @@ began=$(now_ms)
 passed=0 failed=0 errors=0
 work=$(mktemp -d)
 skips=$work/skips
+failures=$work/failures
 : >"$skips"
+: >"$failures"
 # Every process that a test starts, directly or not, is known by this variable, every file by its directory (of
 # a short name, since a socket's path has 108 bytes).
 mark=$$-$began
@@ -23,6 +25,8 @@ mkdir "$TMPDIR"
 chmod 711 "$work" "$TMPDIR"
 export ASAN_OPTIONS="detect_leaks=1:log_path=$work/sanitizer"
 export UBSAN_OPTIONS="print_stacktrace=1:log_path=$work/sanitizer"
+# How long a test waits for what does not come. Only a failure waits so long, so it is ample for a busy machine.
+export TEST_LIMIT_MS="${TEST_LIMIT_MS:-90000}"
 jobs=$(nproc)
 
 have() {
@@ -84,15 +88,28 @@ read_result() {
     esac
 }
 
-# show_failure KIND LOG
+# show_failure LABEL KIND LOG: what is said of it now, and the gist of that for the list of what failed.
 show_failure() {
-    if [ "$1" = tap ]; then
+    if [ "$2" = tap ]; then
         # The failed tests with what is said of them.
-        awk '/^ *not ok /{on=1} on{print} /^ *\.\.\.$/{on=0}' "$2" >"$2.failed"
-        indent "$2.failed" 300
-        [ ! -s "$2.failed" ] || return 0
+        awk '/^ *not ok /{on=1} on{print} /^ *\.\.\.$/{on=0}' "$3" >"$3.failed"
+        if [ -s "$3.failed" ]; then
+            indent "$3.failed" 300
+            awk '/^ *not ok |^ *location:/{print} /^ *error:/{left=4} left-->0{print}' "$3.failed" >"$3.gist"
+            note_failure "$1" "$3.gist"
+            return 0
+        fi
     fi
-    indent "$2" 300
+    indent "$3" 300
+    note_failure "$1" "$3"
+}
+
+# note_failure LABEL FILE
+note_failure() {
+    {
+        echo "$1:"
+        indent "$2" 12
+    } >>"$failures"
 }
 
 # part LABEL KIND COMMAND...: runs one part and adds its counts to the sums.
@@ -121,14 +138,14 @@ part() {
         [ "$skip" = 0 ] || printf ', %d skipped' "$skip"
         [ "$wrong" = 0 ] && echo || echo ", $wrong FAILED"
     fi
-    [ "$wrong" = 0 ] || show_failure "$kind" "$log"
+    [ "$wrong" = 0 ] || show_failure "$name" "$kind" "$log"
     return 0
 }
 
 # What is still there a while after the tests of a part, as one text a line.
 leftovers() {
     tries=0
-    while left=$(left_processes) && [ -n "$left" ] && [ "$tries" -lt 50 ]; do
+    while left=$(left_processes) && [ -n "$left" ] && [ "$tries" -lt 300 ]; do
         tries=$((tries + 1))
         sleep 0.1
     done
@@ -159,6 +176,7 @@ clean_part() {
         failed=$((failed + 1))
         echo "$1: left behind:"
         indent "$work/left"
+        note_failure "$1, left behind" "$work/left"
     else
         passed=$((passed + 1))
     fi
@@ -192,6 +210,11 @@ finish() {
     if [ -s "$skips" ]; then
         echo 'Skipped:'
         sort -u "$skips" | sed 's/^/  /'
+    fi
+    # Where the output is cut, it is cut above.
+    if [ -s "$failures" ]; then
+        echo 'Failed:'
+        sed 's/^/  /' "$failures"
     fi
     echo "in $(seconds $(($(now_ms) - began)))"
     echo "$((total ? passed * 100 / total : 0))%: Checks: $total, Failures: $failed, Errors: $errors"
@@ -246,7 +269,7 @@ clean_part 'Node.js client, in a browser' tap limited node --test --test-concurr
 # A seed of its own each time, printed. Once more, or longer: make soak BUILD=build/asan SANITIZE=1 SECONDS=n SEED=s.
 seed=$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 clean_part "soak, build/asan, seed $seed" command limited env CODEX_POOL_BUILD=build/asan \
-    node tests/soak/main.mjs 20 "$seed"
+    node tests/soak/main.mjs 60 "$seed"
 clean_part 'manual and completions' tap limited node --test --test-reporter=tap tests/package/*.test.mjs
 clean_part 'tarball' units limited sh tests/package/dist.sh
 clean_part 'Debian package' units limited sh tests/package/deb.sh

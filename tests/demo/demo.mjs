@@ -7,7 +7,7 @@ import { Refusal, Stage } from './stage.mjs';
 import { makeView } from './view.mjs';
 
 const WORKERS = 2;
-const LIMIT_MS = 120000;
+const LIMIT_MS = 280000;
 const KILL_AFTER_CHARS = 50;
 const SAME_MOMENT_MS = 50;
 const RECALL = 'What did I ask you before this? Quote it.';

@@ -258,8 +258,8 @@ const attacks = {
     '30,000 pipelined requests that take long': (scene) =>
         notAllFirst(scene, 30000, requests(30000, 'pool/status')),
     'requests that look at many others': (scene) =>
-        notAllFirst(scene, 60000, requests(5000, 'thread/resume', { threadId: 'none' }) +
-            requests(5000, 'thread/start') + requests(60000, 'pool/cancel', { id: -1 })),
+        notAllFirst(scene, 250000, requests(5000, 'thread/resume', { threadId: 'none' }) +
+            requests(5000, 'thread/start') + requests(250000, 'pool/cancel', { id: -1 })),
     async 'connecting and leaving 2,000 times'({ daemon, during, bystander }) {
         const fds = daemon.fds().length;
         const before = bystander.trips.length;

@@ -12,7 +12,7 @@ import { chat, startModelServer } from '../lib/model-server.mjs';
 import { until, within } from '../lib/wait.mjs';
 
 const DEMO = fileURLToPath(new URL('../demo/demo.mjs', import.meta.url));
-const LIMIT_MS = 100000;
+const LIMIT_MS = 300000;
 
 /** Starts the demo with a temp dir of its own; `demo.ended` checks that nothing is left in or of it. */
 function startDemo(t, env = {}, command = [process.execPath, DEMO]) {
