@@ -397,14 +397,23 @@ static void wait_in_line(struct request *r, struct worker *want)
     pool_settle_all(s);
 }
 
+/* Free, and nobody who waits may have it: an offer may still be due to those. */
+static bool is_free_for(const struct worker *w, const struct request *r)
+{
+    const struct server *s = w->server;
+    return w->state == WORKER_IDLE && !w->held_until && !w->exited && !crew_is_silent(w) &&
+           !admission_held_back(s) && admission_in_share(r->client) &&
+           !queue_oldest(&s->queue, &w->lane, crew_has(w) ? waiter_may_lease : waiter_may_stay,
+                         (void *)(uintptr_t)w);
+}
+
 /* Its thread's owner is busy, and another worker is idle: the thread moves, and the request is only
  * for that long in the queue, full or not. */
 static bool bring_at_once(struct request *r)
 {
     struct thread *t = thread_of(r);
     struct worker *w = t ? best_idle(r->server, mobile_fits, t->owner) : NULL;
-    if (!w || admission_held_back(r->server) || !admission_in_share(r->client) ||
-        mobile_decide(r, t, w, 0) != POLICY_MOVE)
+    if (!w || !is_free_for(w, r) || mobile_decide(r, t, w, 0) != POLICY_MOVE)
         return false;
     if (mobile_is_cold(r, t))
         return false; /* by pool_offer, when it is in the queue */
@@ -435,8 +444,7 @@ void pool_request(struct request *r, struct worker *want)
     }
     if (!want)
         w = best_idle(s, NULL, NULL);
-    if (w && w->state == WORKER_IDLE && !w->held_until && !w->exited && !crew_is_silent(w) &&
-        !admission_held_back(s) && admission_in_share(r->client)) {
+    if (w && is_free_for(w, r)) {
         pool_lease_to(w, r->client);
         grant(w, r);
     } else if (!want && !r->acquire && (w = held_quiet(r->client, true))) {

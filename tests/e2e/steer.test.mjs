@@ -163,6 +163,23 @@ test('pause holds the queue: what runs goes on, who has a worker keeps it; resum
     assert.notEqual((await waiting[1].waiting).thread.id, thread.id);
 });
 
+test('whoever comes as the pool goes on comes after those who wait', async (t) => {
+    const [daemon] = await startPool(t, 1);
+    const admin = await PoolClient.open(daemon, { name: 'admin' });
+    await admin.request('pool/pause');
+    const { client, waiting } = await waitInLine(daemon, 'waits');
+    // In one write, so that the daemon reads both at once.
+    admin.socket.cork();
+    const resumed = admin.request('pool/resume');
+    const late = admin.request('thread/start');
+    admin.socket.uncork();
+    await resumed;
+    await waiting;
+    assert.ok(await isOpen(late));
+    await client.close();
+    await late;
+});
+
 test('pause and resume under load lose no turn, and nothing runs in between', async (t) => {
     const { daemon, load, admin } = await atWork(t, 2);
     for (let i = 0; i < 5; i++) {
