@@ -165,6 +165,11 @@ static void on_goal(struct thread *t, const struct envelope *e)
         set_goal(t, json_get_text(e->params, "goal.status"));
 }
 
+static bool is_mcp(struct slice method)
+{
+    return slice_is(method, "mcpServer/startupStatus/updated");
+}
+
 /* What decides on nothing but whether it can move. False: it is something else. */
 static bool about_moving(struct thread *t, const struct envelope *e)
 {
@@ -177,7 +182,7 @@ static bool about_moving(struct thread *t, const struct envelope *e)
         t->samples++;
     else if (slice_is(method, "thread/settings/updated"))
         on_settings_updated(t, e);
-    else if (slice_is(method, "mcpServer/startupStatus/updated"))
+    else if (is_mcp(method))
         t->keeps |= BIT(STAY_MCP);
     else
         return false;
@@ -228,8 +233,25 @@ static struct thread *running_here(const struct worker *w)
     return found;
 }
 
+/* It may be told of before the thread is: Codex does both at once. */
+static void note_early_mcp(struct worker *w, struct slice thread_id)
+{
+    w->early_mcp[w->next_early_mcp++ % EARLY_MCP_KEPT] = thread_hash(thread_id);
+}
+
+static bool had_early_mcp(const struct worker *w, struct slice thread_id)
+{
+    uint64_t hash = thread_hash(thread_id);
+    unsigned i = 0;
+    while (i < EARLY_MCP_KEPT && w->early_mcp[i] != hash)
+        i++;
+    return i < EARLY_MCP_KEPT;
+}
+
 struct thread *progress_unknown(struct worker *w, const struct envelope *e)
 {
+    if (is_mcp(e->method))
+        note_early_mcp(w, e->thread_id);
     bool status = slice_is(e->method, "thread/status/changed") &&
                   !slice_is(json_get_text(e->params, "status.type"), "notLoaded");
     if (!status && !slice_is(e->method, "turn/started"))
@@ -285,6 +307,8 @@ static void opened(struct worker *w, struct request *r, const struct envelope *e
         loaded(w, t, r, e);
     if (r->moved_from && r->moved_from != w)
         move_count(t, r->moved_from, r->moved_at);
+    if (had_early_mcp(w, id))
+        t->keeps |= BIT(STAY_MCP);
     bool ephemeral = slice_is(json_get(e->result, "thread.ephemeral"), "true");
     t->provisional = false;
     t->ephemeral = t->ephemeral || ephemeral;

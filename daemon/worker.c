@@ -209,6 +209,7 @@ static void forget_process(struct worker *w)
     w->retire = NULL;
     w->held_until = w->held_last = 0;
     memset(w->closed, 0, sizeof(*w->closed));
+    memset(w->early_mcp, 0, sizeof(w->early_mcp));
 }
 
 void worker_free(struct worker *w)

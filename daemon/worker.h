@@ -34,6 +34,7 @@ enum worker_state {
 
 /* Who last changed a thread here that is not open: see ownership_asked. */
 #define ASKERS_KEPT 32
+#define EARLY_MCP_KEPT 32
 struct asker {
     uint64_t thread; /* hash of its id; 0: free */
     unsigned client_id;
@@ -81,6 +82,8 @@ struct worker {
     struct thread *incoming; /* moves here: the lease is for a request that waits for it */
     struct list threads;     /* it has loaded */
     struct closed_ring *closed;
+    uint64_t early_mcp[EARLY_MCP_KEPT]; /* hashes of threads with an MCP server, not opened yet */
+    unsigned next_early_mcp;
     struct asker askers[ASKERS_KEPT];
     unsigned next_asker;
     struct lease lease;

@@ -60,6 +60,9 @@ const STAYS = {
         before: (s) => turn(s, async () => s.owner.notify('mcpServer/startupStatus/updated',
             { threadId: s.threadId, name: 'm', status: 'starting', error: null })),
     }],
+    'an MCP server that is heard of before its thread': ['an MCP server runs for it', {
+        start: { config: { mcp_servers: { m: { command: 'm' } } } },
+    }],
     'a trusted session hook': ['session hooks would run again', { before: hook('sessionStart') }],
     'a managed hook at the end of a session': ['session hooks would run again', { before: hook('sessionEnd', 'managed') }],
     'an approval for the session': ['approvals are remembered for its session', {

@@ -331,8 +331,11 @@ const defaults = {
     },
     initialized() {},
     'thread/start'(request) {
-        const { ephemeral = false } = request.params ?? {};
+        const { ephemeral = false, config } = request.params ?? {};
         const thread = this.load(this.host.newThreadId(), { ephemeral, params: request.params });
+        // Codex tells of it at any time from here on.
+        for (const name of Object.keys(config?.mcp_servers ?? {}))
+            this.notify('mcpServer/startupStatus/updated', { threadId: thread.id, name, status: 'starting', error: null });
         this.reply(request, this.opened(thread));
         this.notify('thread/started', { thread: this.describe(thread) });
     },

@@ -29,7 +29,8 @@ const CONFIG = {
 const NEEDED = [
     [15, ['answers', 'assigned', 'queued', 'turns that ran to their end', 'turns that nobody asked for', 'turn/steer',
         'thread/resume', 'sub-agents', 'garbage lines of workers', 'garbage lines of clients', 'daemon: aborted']],
-    [60, ['workers killed', 'workers that died', 'reloads', 'pool/recycle', 'pool/pause', 'pool/resume', 'pool/kick', 'pool/interrupt']],
+    [60, ['workers killed', 'workers that died', 'reloads', 'pool/recycle']],
+    [300, ['pool/pause', 'pool/resume', 'pool/kick', 'pool/interrupt']],
 ];
 
 const seconds = Number(process.argv[2] || 60);
