@@ -190,6 +190,7 @@ export class Talk {
             answer: open && answer,
             requests: all.slice(asked).map((request, i) => requestView(request, all[asked + i - 1])),
             heard: this.about(news).map(({ method }) => method),
+            warnings: this.about(news).filter(({ method }) => method === 'warning').map(({ params }) => params.message),
             worker: news.find((note) => note.method === 'pool/assigned' && note.params.id === first.id)?.params.worker,
             moves: news
                 .filter((note) => note.method === 'pool/moved' && note.params.threadId === this.id)
@@ -213,11 +214,22 @@ export class Talk {
     }
 }
 
+/**
+ * Codex warns of the model that a thread is loaded with beside the answer: on a busy machine that comes later than the
+ * answer, when nothing tells it from what the next turn says.
+ */
+function withoutLate(stayed, moved) {
+    const heard = [...moved.heard];
+    if (moved.warnings.length > stayed.warnings.length && moved.warnings.some((text) => text.startsWith('Model metadata for')))
+        heard.splice(heard.indexOf('warning'), 1);
+    return heard;
+}
+
 /** Fails with what differs between two probes. */
 export function assertTwins(stayed, moved) {
     assert.ok(stayed.requests.length > 0, 'the model was asked');
     assert.deepEqual(differences(stayed.requests, moved.requests), [], 'the model is asked the same');
-    assert.deepEqual([...moved.heard].sort(), [...stayed.heard].sort(), 'the client hears the same');
+    assert.deepEqual(withoutLate(stayed, moved).sort(), [...stayed.heard].sort(), 'the client hears the same');
     assert.deepEqual(differences(stayed.answer, moved.answer), [], 'the thread is opened the same');
     assert.equal(moved.turn.status, stayed.turn.status);
 }
