@@ -46,16 +46,24 @@ FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_MAIN := $(if $(FUZZER),,$(BUILD)/obj/tests/fuzz/replay.o)
 FUZZ_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/fuzz/*.c)))
 FUZZ_PROGRAMS := $(patsubst %,$(BUILD)/fuzz-%,$(FUZZ))
-OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ)
+# The programs of the speed benchmark.
+SPEED := worker floor load
+SPEED_PARTS_worker := worker wire util
+SPEED_PARTS_floor := floor util
+SPEED_PARTS_load := load load_stream peer usage wire util
+SPEED_PROGRAMS := $(patsubst %,$(BUILD)/speed-%,$(SPEED))
+SPEED_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/bench/speed/*.c)))
+OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ) $(SPEED_OBJ)
 
 # What the manual's pages are made from: ROOM/man/NAME.SECTION.scd.
 MAN_SOURCES := $(sort $(wildcard client/man/*.scd daemon/man/*.scd))
 MAN := $(patsubst %.scd,$(BUILD)/man/%,$(notdir $(MAN_SOURCES)))
 
-C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/lib/*.[ch])
+C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/lib/*.[ch] \
+  tests/bench/speed/*.[ch])
 
 .PHONY: all help man demo demo-chat check check-clients unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay \
-  fuzz-programs bench-moves deps npm format format-check install uninstall dist deb clean FORCE
+  fuzz-programs speed-programs bench-moves deps npm format format-check install uninstall dist deb clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
@@ -122,6 +130,15 @@ endef
 $(foreach name,$(FUZZ),$(eval $(call fuzz_program,$(name))))
 
 fuzz-programs: $(FUZZ_PROGRAMS)
+
+define speed_program
+$(BUILD)/speed-$(1): $(patsubst %,$(BUILD)/obj/tests/bench/speed/%.o,$(SPEED_PARTS_$(1)))
+	@echo '  LINK  $$@'
+	@$(CC) $(ALL_LDFLAGS) $$^ $(SPEED_LIBS_$(1)) -o $$@
+endef
+$(foreach name,$(SPEED),$(eval $(call speed_program,$(name))))
+
+speed-programs: $(SPEED_PROGRAMS)
 
 man: $(MAN)
 

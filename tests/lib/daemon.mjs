@@ -80,7 +80,7 @@ export class Daemon {
     spawn() {
         const { args = [], env = {}, stdio = [], wrapper = [] } = this.options;
         const [name, value] = [this.mark.slice(0, this.mark.indexOf('=')), this.mark.slice(this.mark.indexOf('=') + 1)];
-        const command = [...wrapper, poold, '--config', this.configFile, '--socket', this.socket,
+        const command = [...wrapper, this.options.poold ?? poold, '--config', this.configFile, '--socket', this.socket,
             '--log-level', 'debug', ...args];
         this.child = spawn(command[0], command.slice(1), {
             env: { ...cleanEnv(), [name]: value, ...env }, stdio: ['ignore', 'ignore', 'pipe', ...stdio],
