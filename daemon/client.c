@@ -14,11 +14,14 @@
 #include <sys/socket.h>
 
 /* Above HIGH bytes of output that a client has not taken, nobody produces more for it. */
-#define OUTPUT_HIGH ((size_t)256 * 1024)
-#define OUTPUT_LOW ((size_t)64 * 1024)
+#define OUTPUT_HIGH ((size_t)64 * 1024)
+#define OUTPUT_LOW ((size_t)16 * 1024)
 /* The same for its requests that wait until a worker has answered others. */
 #define UNSENT_HIGH ((size_t)8 * 1024 * 1024)
 #define UNSENT_LOW ((size_t)4 * 1024 * 1024)
+
+/* So much is not copied first: the copy would cost more than a write of its own. */
+#define WRITE_AT_ONCE ((size_t)8 * 1024)
 
 /* What one client has sent is attended to for so long, then what the others have. */
 #define TURN_US 1000
@@ -193,6 +196,21 @@ void client_send_spliced(struct client *c, struct slice line, size_t at, size_t 
 void client_send(struct client *c, struct slice line)
 {
     client_send_spliced(c, line, line.n, 0, SLICE_NULL);
+}
+
+void client_send_lines(struct client *c, struct slice lines)
+{
+    if (c->doomed)
+        return;
+    if (!outbuf_len(&c->out) && lines.n >= WRITE_AT_ONCE) {
+        size_t n = outbuf_write_through(c->fd, lines);
+        lines = (struct slice){lines.p + n, lines.n - n};
+    }
+    if (!lines.n || !reserve_output(c, lines.n))
+        return;
+    outbuf_put(&c->out, lines);
+    write_soon(c);
+    check_output(c);
 }
 
 void client_send_take(struct client *c, char *line)

@@ -90,6 +90,10 @@ void client_put(struct client *c, struct slice head, struct slice body);
 /* Queues a line (without newline) for the client; written before the loop sleeps. */
 void client_send(struct client *c, struct slice line);
 
+/* Queues lines, each with its newline, for a client of the transport CLIENT_LINES. Many of them are
+ * written at once where nothing else is queued, without a copy. */
+void client_send_lines(struct client *c, struct slice lines);
+
 /* As client_send, and frees the line; NULL (out of memory) drops the client. */
 void client_send_take(struct client *c, char *line);
 

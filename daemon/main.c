@@ -141,11 +141,13 @@ static void open_standard_fds(void)
         (void)close(fd);
 }
 
-/* What a long message has taken is given back to the system when it has passed. Left to itself,
- * glibc keeps ever longer blocks. */
+/* What a long message has taken is given back to the system when it has passed; left to itself,
+ * glibc keeps ever longer blocks. What a stream takes again and again is not: each page of it would
+ * be cleared anew. */
 static void return_memory(void)
 {
-    (void)mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+    (void)mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);
 }
 
 /* Every client and worker takes descriptors. */

@@ -152,17 +152,6 @@ static void answer(struct worker *w, const struct envelope *e, struct slice line
     pool_settle(w);
 }
 
-/* What it said last tells what it is at, or what it waits for. */
-static void note_event(struct worker *w, struct slice method)
-{
-    size_t n = method.n < EVENT_MAX - 1 ? method.n : EVENT_MAX - 1;
-    if (!n)
-        return;
-    memcpy(w->event, method.p, n);
-    w->event[n] = '\0';
-    w->event_at = w->last_heard;
-}
-
 void router_worker_line(struct worker *w, struct slice line)
 {
     struct server *s = w->server;
@@ -176,7 +165,7 @@ void router_worker_line(struct worker *w, struct slice line)
         log_worker(w, LOG_WARN, "dropped a line of %zu bytes: %s", line.n, why);
         return;
     }
-    note_event(w, e.method);
+    worker_note_event(w, e.method);
     switch (e.kind) {
     case ENVELOPE_RESPONSE:
         answer(w, &e, line);

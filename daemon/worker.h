@@ -143,6 +143,10 @@ void worker_stop(struct worker *w, bool replace, const char *reason);
  */
 void worker_fail(struct worker *w, const char *reason);
 
+/* It has sent a message with this method by itself: what it said last tells what it is at, or what
+ * it waits for. */
+void worker_note_event(struct worker *w, struct slice method);
+
 /* Why its last process ended that failed, until one has been ready for a while; NULL: none has.
  * Valid until it fails again. */
 const char *worker_last_error(const struct worker *w);

@@ -1,6 +1,7 @@
 #include "daemon/worker_io.h"
 
 #include "daemon/client.h"
+#include "daemon/relay.h"
 #include "daemon/request.h"
 #include "daemon/router.h"
 #include "daemon/trace.h"
@@ -99,14 +100,27 @@ static bool cannot_watch(struct worker *w, int revents)
     return revents & EV_ERROR;
 }
 
+void worker_note_event(struct worker *w, struct slice method)
+{
+    size_t n = method.n < EVENT_MAX - 1 ? method.n : EVENT_MAX - 1;
+    if (!n)
+        return;
+    memcpy(w->event, method.p, n);
+    w->event[n] = '\0';
+    w->event_at = w->last_heard;
+}
+
 /* Hands every whole line on. False when the output can no longer be understood. */
 static bool take_lines(struct worker *w)
 {
+    struct relay relay = {0};
     struct slice line;
     int r;
-    while ((r = linebuf_next(&w->out, &line)) == LINEBUF_OK)
-        if (line.n)
+    while ((r = linebuf_next(&w->out, &line)) == LINEBUF_OK) {
+        if (line.n && !relay_take(&relay, w, line))
             router_worker_line(w, line);
+    }
+    relay_flush(&relay, w);
     linebuf_trim(&w->out);
     return r != LINEBUF_TOO_LONG;
 }

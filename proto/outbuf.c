@@ -63,20 +63,38 @@ int outbuf_line(struct outbuf *ob, struct slice bytes)
     return 0;
 }
 
+/* Into *taken, how many bytes. 0, or the errno that stopped it. */
+static int write_all(int fd, struct slice bytes, size_t *taken)
+{
+    *taken = 0;
+    while (*taken < bytes.n) {
+        ssize_t n = write(fd, bytes.p + *taken, bytes.n - *taken);
+        if (n >= 0)
+            *taken += (size_t)n;
+        else if (errno != EINTR)
+            return errno;
+    }
+    return 0;
+}
+
+size_t outbuf_write_through(int fd, struct slice bytes)
+{
+    size_t taken;
+    (void)write_all(fd, bytes, &taken);
+    return taken;
+}
+
 int outbuf_flush(struct outbuf *ob, int fd)
 {
-    while (ob->begin < ob->end) {
-        ssize_t n = write(fd, ob->data + ob->begin, ob->end - ob->begin);
-        if (n >= 0) {
-            ob->begin += (size_t)n;
-            continue;
-        }
-        if (errno == EINTR)
-            continue;
-        if (errno == EAGAIN || errno == EWOULDBLOCK)
-            return OUTBUF_LEFT;
-        return -errno;
-    }
+    size_t taken = 0;
+    int error = !outbuf_len(ob)
+                    ? 0
+                    : write_all(fd, (struct slice){ob->data + ob->begin, outbuf_len(ob)}, &taken);
+    ob->begin += taken;
+    if (error == EAGAIN || error == EWOULDBLOCK)
+        return OUTBUF_LEFT;
+    if (error)
+        return -error;
     ob->begin = ob->end = 0;
     if (ob->cap > OUTBUF_KEEP) {
         free(ob->data);

@@ -34,6 +34,10 @@ void outbuf_put(struct outbuf *ob, struct slice bytes);
 /* Reserves and appends `bytes` and a newline: all or nothing. 0 or -ENOMEM. */
 int outbuf_line(struct outbuf *ob, struct slice bytes) CP_MUSTCHECK;
 
+/* Writes bytes past an empty buffer, without a copy. How many the descriptor took: where that is
+ * not all, the rest goes into the buffer, whose flush finds what is wrong. */
+size_t outbuf_write_through(int fd, struct slice bytes) CP_MUSTCHECK;
+
 /* Writes as much as the descriptor takes. OUTBUF_EMPTY, OUTBUF_LEFT or -errno (-EPIPE when the
  * reader is gone; SIGPIPE must be ignored). */
 int outbuf_flush(struct outbuf *ob, int fd) CP_MUSTCHECK;

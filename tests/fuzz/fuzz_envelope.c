@@ -1,4 +1,4 @@
-/* The one-pass scanner against a cJSON tree of the same line.
+/* The one-pass scanner against a cJSON tree of the same line, and the front of a line against both.
  *
  * Where it says that the line is a message, every member that it found is the tree's, and the tree
  * has no other of those. Where it says that it is none, the tree shows why. reference.h says what
@@ -7,8 +7,10 @@
  *   - a member that decides where a message goes twice (two readers could understand two messages);
  *   - an escape in the name of a member of the message or of its params, in the method or in the
  *     thread's id (they are compared as they are written).
- * Names inside params.thread are not looked at so closely: only workers send it. */
+ * Names inside params.thread are not looked at so closely: only workers send it.
+ * What front.h finds in the front of a notification, the scanner finds in all of it. */
 #include "proto/envelope.h"
+#include "proto/front.h"
 #include "proto/json.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/reference.h"
@@ -130,6 +132,38 @@ static void check_borrowed(struct slice part, struct slice line)
              "a slice of something else");
 }
 
+/* The message begins just so. */
+static bool plain_front(struct slice line, const struct envelope *e)
+{
+    char front[300];
+    if (!e->method.n || e->method.n > 100 || !e->thread_id.n || e->thread_id.n > 100)
+        return false;
+    for (size_t i = 0; i < e->method.n + e->thread_id.n; i++) {
+        char ch = i < e->method.n ? e->method.p[i] : e->thread_id.p[i - e->method.n];
+        if (ch <= ' ' || ch >= 0x7F)
+            return false;
+    }
+    int n = snprintf(front, sizeof(front), "{\"method\":\"%.*s\",\"params\":{\"threadId\":\"%.*s\"",
+                     (int)e->method.n, e->method.p, (int)e->thread_id.n, e->thread_id.p);
+    return n > 0 && (size_t)n <= line.n && memcmp(line.p, front, (size_t)n) == 0;
+}
+
+static void check_front(struct slice line, int r, const struct envelope *e)
+{
+    struct front f;
+    if (!front_scan(line, &f)) {
+        MUST(r != ENVELOPE_OK || !plain_front(line, e), "a front like any other is not seen");
+        return;
+    }
+    check_borrowed(f.method, line);
+    check_borrowed(f.thread_id, line);
+    MUST(f.n <= line.n && f.thread_id.p + f.thread_id.n + 1 == line.p + f.n, "it ends elsewhere");
+    if (r != ENVELOPE_OK)
+        return;
+    MUST(slice_eq(f.method, e->method), "another method in its front");
+    MUST(slice_eq(f.thread_id, e->thread_id), "another thread in its front");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct slice line = fuzz_exact(data, size);
@@ -154,6 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(!why, "a reason against a message: %s", why);
         check_message(&e, tree);
     }
+    check_front(line, r, &e);
     cJSON_Delete(tree);
     free((char *)line.p);
     return 0;

@@ -14,6 +14,7 @@
     X(outbuf)                                                                                      \
     X(json)                                                                                        \
     X(envelope)                                                                                    \
+    X(front)                                                                                       \
     X(method)                                                                                      \
     X(rpc)                                                                                         \
     X(sockpath)                                                                                    \
