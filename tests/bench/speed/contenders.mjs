@@ -11,6 +11,8 @@ const ROOT = resolve(fileURLToPath(import.meta.url), '../../../..');
 const BUILD = resolve(ROOT, process.env.CODEX_POOL_BUILD ?? 'build');
 export const program = (name) => join(BUILD, `speed-${name}`);
 
+const NODE_POOL = fileURLToPath(new URL('node-pool.mjs', import.meta.url));
+
 const pinned = (cpu) => (cpu === undefined ? [] : ['taskset', '-c', String(cpu)]);
 
 /** A relay that is one program with its socket as `command(socket)` says. */
@@ -53,6 +55,15 @@ export const contenders = {
     floor: {
         start: (scope, options) => startProgram(scope, (socket) => [program('floor'), socket, program('worker'),
             String(options.workers)], options),
+    },
+    // A process and a worker for each connection, however many there are.
+    socat: {
+        start: (scope, options) => startProgram(scope, (socket) => ['socat', '-lf', '/dev/null', '-b', '262144',
+            `UNIX-LISTEN:${socket},fork,backlog=128`, `EXEC:${program('worker')},pipes`], options),
+    },
+    node: {
+        start: (scope, options) => startProgram(scope, (socket) => [process.execPath, NODE_POOL, socket,
+            program('worker'), String(options.workers)], options),
     },
     poold: { start: startPoold },
 };
