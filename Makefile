@@ -65,7 +65,7 @@ C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch]
   tests/bench/speed/*.[ch])
 
 .PHONY: all help man demo demo-chat check check-clients unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay \
-  fuzz-programs speed-programs bench bench-moves deps npm format format-check install uninstall dist deb clean FORCE
+  fuzz-programs speed-programs bench bench-real bench-moves deps npm format format-check install uninstall dist deb clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
@@ -83,6 +83,7 @@ help:
 	@echo '                         what is found is kept in tests/fuzz/found/'
 	@echo 'make fuzz-replay         run what was found before, and the corpus, once'
 	@echo 'make bench [FAST=1]      what the pool costs between a worker and its reader, beside other relays'
+	@echo 'make bench-real          how soon a stream of the real Codex starts, by a process of its own and by the pool'
 	@echo 'make bench-moves         what moving threads is worth, measured [SEED=1] [SECONDS=30] [REAL=0] [FAST=1]'
 	@echo 'make soak [SECONDS=60] [SEED=n]  random clients and misbehaving workers, replayable'
 	@echo 'make man                 build/man/, by scdoc'
@@ -182,7 +183,7 @@ check: deps npm
 unit: $(BUILD)/unit-tests
 	$(BUILD)/unit-tests
 
-e2e: all
+e2e: all speed-programs
 	node --test tests/e2e/*.test.mjs
 
 real: all npm
@@ -212,6 +213,9 @@ bench: deps
 	@sh tests/install-deps.sh bench
 	@$(MAKE) --no-print-directory all speed-programs
 	@CODEX_POOL_BUILD='$(BUILD)' FAST='$(FAST)' node tests/bench/speed/run.mjs $(ARGS)
+
+bench-real: all npm
+	@CODEX_POOL_BUILD='$(BUILD)' FAST='$(FAST)' node tests/bench/speed/real.mjs $(ARGS)
 
 units: all
 	sh tests/systemd/units.sh

@@ -4,22 +4,10 @@
 //   fewer      the rounds are divided by it, where one takes long; `even`: a message costs all about the same
 //   figures    what a run comes to, by name; `shown`: which of them, with how many digits; `hidden`: not of these
 //   goals      what is asked of codex-poold
+import { atLeast, atMost, limit } from './report.mjs';
 
 const ALL = ['direct', 'floor', 'socat', 'node', 'poold'];
 const POOLS = ['node', 'poold'];
-
-/** A goal of a figure: `value` of the medians by name, and of those of all rows. */
-const atLeast = (figure, limit, other) => ({
-    figure, text: `>= ${limit} ${other}`, value: (of, name) => of[name]?.[figure] / of[other]?.[figure],
-    met: (ratio) => ratio >= limit,
-});
-const atMost = (figure, limit, other) => ({
-    figure, text: `<= ${limit} ${other}`, value: (of, name) => of[name]?.[figure] / of[other]?.[figure],
-    met: (ratio) => ratio <= limit,
-});
-const limit = (figure, highest) => ({
-    figure, text: `<= ${highest}`, value: (of, name) => of[name]?.[figure], met: (found) => found <= highest,
-});
 
 const stream = ({ count, size = 280, how = 'whole', clients = 1, workers = 1, figure = 'M/s' }) => ({
     on: ALL, workers,

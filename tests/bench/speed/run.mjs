@@ -1,17 +1,21 @@
 #!/usr/bin/env node
 // What the pool costs between a worker and its reader: `make bench`. See README.md beside this file.
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { parseArgs, promisify } from 'node:util';
 import { describeMachine } from '../report.mjs';
 import { addPoold, contenders, program } from './contenders.mjs';
 import { medians, summary, table } from './report.mjs';
 import { rows } from './rows.mjs';
+import { Scope, progress } from './scope.mjs';
 
 const USAGE = `usage: run.mjs [--only ROW,...] [--contenders NAME,...] [--rounds N] [--poold NAME=PROGRAM]... [--fast] [--json]
 rows: ${Object.keys(rows).join(' ')}
 contenders: ${Object.keys(contenders).join(' ')}`;
-/** All on this core, where a row wants one. */
-const CPU = 1;
+/** With whom all are compared. */
+const OTHERS = ['floor', 'socat', 'node'];
+/** All on this core, where a row wants one: the last that may be used. */
+const CPU = Number(readFileSync('/proc/self/status', 'utf8').match(/^Cpus_allowed_list:.*?(\d+)$/m)[1]);
 const ROUNDS = { slow: 9, fast: 2 };
 const FAST_SHARE = 0.05;
 /** One that takes longer does not come to an end. */
@@ -20,18 +24,6 @@ const LIMIT_MS = 60000;
 const NODE_SHARE = { even: 0.5, uneven: 0.05 };
 
 const run = promisify(execFile);
-const progress = (text) => console.error(`[${process.uptime().toFixed(0).padStart(4)} s] ${text}`);
-
-/** What is to be undone at the end, last first. */
-class Scope {
-    constructor() { this.undo = []; }
-
-    after(undo) { this.undo.push(undo); }
-
-    async end() {
-        while (this.undo.length) await this.undo.pop()();
-    }
-}
 
 function usage() {
     console.error(USAGE);
@@ -132,5 +124,5 @@ if (settings.json) {
 } else {
     console.log(describeMachine());
     if (settings.fast) console.log('FAST: few rounds of few messages, to see that it works; the figures mean little');
-    console.log(`\n${table(results, judged)}\n\n${summary(results)}`);
+    console.log(`\n${table(rows, results, judged, OTHERS)}\n\n${summary(rows, results, 'poold')}`);
 }
