@@ -71,7 +71,7 @@ async function measure(open) {
 }
 
 async function main({ rounds, json }) {
-    const scope = new Scope();
+    const scope = new Scope().endOnSignals();
     const results = Object.fromEntries(Object.keys(rows).map((row) => [row, { process: [], pool: [] }]));
     try {
         const rig = await startRig(scope, { poolSize: 1 });

@@ -52,7 +52,7 @@ const handoff = (waiters, count) => ({
 /** `rate`: messages a second beside; 0: as fast as they are taken. */
 const quiet = (rate) => ({
     on: ['floor', 'socat', 'node', 'poold'], workers: 2, fresh: true, fewer: 2,
-    load: (share, fast) => ['quiet', '--size', 1e5, '--how', 'each', '--rate', rate, '--count', fast ? 200 : 500],
+    load: (share, fast) => ['quiet', '--size', 1e5, '--how', 'each', '--rate', rate, '--count', fast ? 200 : 1000],
     figures: ({ idleP99us, busyP99us, beside }) => ({
         'idle p99 us': idleP99us, 'busy p99 us': busyP99us, 'busy/idle': busyP99us / idleP99us, 'beside GB/s': beside / 1e9,
     }),

@@ -54,8 +54,8 @@ function readSettings() {
 }
 
 class Row {
-    constructor(name, settings) {
-        Object.assign(this, { name, settings, row: rows[name], scope: new Scope(), relays: {} });
+    constructor(name, settings, scope) {
+        Object.assign(this, { name, settings, scope, row: rows[name], relays: {} });
         const { on, scan } = this.row;
         const all = [...on, ...(on.includes('poold') && !scan ? settings.added : [])];
         this.names = scan || !settings.contenders ? all : all.filter((each) => settings.contenders.includes(each));
@@ -111,9 +111,10 @@ class Row {
 }
 
 const settings = readSettings();
+const scope = new Scope().endOnSignals();
 const results = {};
 try {
-    for (const name of settings.only) results[name] = await new Row(name, settings).measure();
+    for (const name of settings.only) results[name] = await new Row(name, settings, scope).measure();
 } catch (error) {
     console.error(error.message);
     process.exit(1);

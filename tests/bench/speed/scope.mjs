@@ -8,6 +8,14 @@ export class Scope {
 
     after(undo) { this.undo.push(undo); }
 
+    /** Whoever stops the benchmark leaves nothing behind. */
+    endOnSignals() {
+        for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]]) {
+            process.once(signal, () => this.end().catch(() => {}).finally(() => process.exit(code)));
+        }
+        return this;
+    }
+
     async end() {
         while (this.undo.length) await this.undo.pop()();
     }
