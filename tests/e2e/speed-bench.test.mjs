@@ -82,7 +82,9 @@ const damages = {
 };
 for (const [what, damage] of Object.entries(damages)) {
     test(`a delta that ${what} ends the measurement`, { skip }, async (t) => {
-        const socket = await startRelay(t, (text) => changeLines(text, 500, damage));
+        // The first cycle is compared byte for byte, the rest by length and number.
+        const at = what === 'has another byte' ? CYCLE - 100 : CYCLE + 100;
+        const socket = await startRelay(t, (text) => changeLines(text, at, damage));
         const { code, stdout, stderr } = await stream(socket, 2500);
         assert.equal(code, 1, stdout);
         assert.match(stderr, /delta \d+ (of 2500 is missing or damaged|or one after it is not what was sent)/);
