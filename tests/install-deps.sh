@@ -7,7 +7,7 @@
 #   install-deps.sh clang   the second compiler
 #   install-deps.sh browser a Chromium, for the example of the Node.js client: 122 MB to fetch, 414 MB on the disk
 #   install-deps.sh fuzz    the same, with its fuzzer
-#   install-deps.sh bench   what the speed benchmark compares with
+#   install-deps.sh bench   what the speed benchmark compares with, and counts instructions by
 # Several may be given. Nothing to do: says nothing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -97,6 +97,7 @@ missing_browser() {
 missing_bench() {
     have socat || echo socat
     have taskset || echo util-linux
+    have valgrind || echo valgrind
 }
 
 missing_clang() {

@@ -40,16 +40,19 @@ async function startProgram(scope, command, { cpu }) {
 /** Room for as many clients and waiters as any row has. */
 const CONFIG = { maxClients: 30000, maxQueue: 30000 };
 
-async function startPoold(scope, { workers, cpu }, poold) {
+async function startPoold(scope, { workers, cpu, wrapper = pinned(cpu) }, poold) {
     const daemon = await startDaemon(scope, {
-        fake: false, poold, wrapper: pinned(cpu), args: ['--log-level', 'info'],
+        fake: false, poold, wrapper, args: ['--log-level', 'info'],
         config: { ...CONFIG, poolSize: workers, codex: { command: program('worker'), args: [] } },
     });
     await daemon.untilStatus(({ pool }) => pool.ready === workers, 'all workers are ready');
-    return { socket: daemon.socket, pid: daemon.pid };
+    return { socket: daemon.socket, pid: daemon.pid, daemon };
 }
 
-/** By name: `start(scope, { workers, cpu })` gives { socket, pid }; without a socket the load has workers of its own. */
+/**
+ * By name: `start(scope, { workers, cpu })` gives { socket, pid }; without a socket the load has workers of its own. What
+ * starts a daemon also takes a `wrapper`, words before its command.
+ */
 export const contenders = {
     direct: { start: async () => ({}) },
     floor: {

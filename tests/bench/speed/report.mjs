@@ -64,10 +64,17 @@ function lines(rows, name, results, all, { judged, others }) {
         }));
 }
 
-/** `judged`: whose goals are shown; `others`: with whom all are compared. */
-export function table(rows, results, judged, others) {
+const instructionLines = (row, counted, others) => Object.entries(counted).map(([who, each]) => [
+    row.title, 'instructions', who, each.toFixed(0), '', ...others.map(() => ''), '',
+]);
+
+/** `judged`: whose goals are shown; `others`: with whom all are compared; `instructions`: of some rows, by contender. */
+export function table(rows, results, judged, others, instructions = {}) {
     const all = medians(results);
-    const body = Object.keys(results).flatMap((name) => lines(rows, name, results, all, { judged, others }));
+    const body = Object.keys(results).flatMap((name) => [
+        ...lines(rows, name, results, all, { judged, others }),
+        ...instructionLines(rows[name], instructions[name] ?? {}, others),
+    ]);
     // What stands above need not be said again.
     const shown = body.map(([title, figure, ...rest], i) => {
         const [before, figureBefore] = body[i - 1] ?? [];

@@ -3,13 +3,14 @@
 //   load       the load generator's arguments; `share` of the messages that go through in the same time
 //   fewer      the rounds are divided by it, where one takes long; `even`: a message costs all about the same
 //   figures    what a run comes to, by name; `shown`: which of them, with how many digits; `hidden`: not of these
+//   instructions  counted for the daemon: of so many messages, `load(count)`
 //   goals      what is asked of codex-poold
 import { atLeast, atMost, limit } from './report.mjs';
 
 const ALL = ['direct', 'floor', 'socat', 'node', 'poold'];
 const POOLS = ['node', 'poold'];
 
-const stream = ({ count, size = 280, how = 'whole', clients = 1, workers = 1, figure = 'M/s' }) => ({
+const stream = ({ count, size = 280, how = 'whole', clients = 1, workers = 1, figure = 'M/s', counted }) => ({
     on: ALL, workers,
     load: (share) => ['stream', '--size', size, '--how', how, '--clients', clients,
         '--count', Math.max(20, Math.round((count * share) / clients))],
@@ -17,12 +18,15 @@ const stream = ({ count, size = 280, how = 'whole', clients = 1, workers = 1, fi
         [figure]: (figure === 'M/s' ? messages / 1e6 : bytes / 1e9) / seconds, 'CPU ns': cpuNs / messages,
     }),
     shown: { [figure]: 3, 'CPU ns': 0 },
+    instructions: counted && {
+        count: counted, load: (n) => ['stream', '--size', size, '--how', how, '--count', n],
+    },
 });
 
 const trips = {
     on: ALL, workers: 1, pin: true,
     load: (share) => ['trips', '--count', Math.max(500, Math.round(20000 * share))],
-    even: true,
+    even: true, instructions: { count: 2000, load: (n) => ['trips', '--count', n] },
     figures: ({ messages, p50us, p99us, cpuNs }) => ({ 'p50 us': p50us, 'p99 us': p99us, 'CPU ns': cpuNs / messages }),
     shown: { 'p50 us': 1, 'p99 us': 1, 'CPU ns': 0 },
 };
@@ -47,6 +51,7 @@ const handoff = (waiters, count) => ({
         '--count', fast ? Math.min(count, 3000) : count],
     figures: ({ us, cpuNs, messages }) => ({ us, 'CPU ns': cpuNs / messages }),
     shown: { us: 1, 'CPU ns': 0 },
+    instructions: waiters < 1000 && { count: 2000, load: (n) => ['handoff', '--clients', waiters, '--count', n] },
 });
 
 /** `rate`: messages a second beside; 0: as fast as they are taken. */
@@ -62,7 +67,7 @@ const quiet = (rate) => ({
 
 export const rows = {
     deltas: {
-        title: '120 B deltas, big batches', ...stream({ count: 1.5e6 }),
+        title: '120 B deltas, big batches', ...stream({ count: 1.5e6, counted: 50000 }),
         goals: [atLeast('M/s', 0.7, 'floor'), atLeast('M/s', 1.7, 'socat'), atLeast('M/s', 25, 'node'), atMost('CPU ns', 1.6, 'floor')],
     },
     clients: {
@@ -70,11 +75,11 @@ export const rows = {
         goals: [atLeast('M/s', 0.6, 'floor'), atLeast('M/s', 20, 'node')],
     },
     writes: {
-        title: 'the same, each its own write', ...stream({ count: 5e5, how: 'each' }),
+        title: 'the same, each its own write', ...stream({ count: 5e5, how: 'each', counted: 50000 }),
         goals: [atLeast('M/s', 0.95, 'floor'), atLeast('M/s', 2.5, 'socat'), atLeast('M/s', 12, 'node'), atMost('CPU ns', 1.2, 'floor')],
     },
     big: {
-        title: '100 KB notifications', ...stream({ count: 6e3, size: 1e5, figure: 'GB/s' }),
+        title: '100 KB notifications', ...stream({ count: 6e3, size: 1e5, figure: 'GB/s', counted: 500 }),
         goals: [atLeast('GB/s', 0.85, 'floor'), atLeast('GB/s', 10, 'node')],
     },
     trips: {

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { parseArgs, promisify } from 'node:util';
 import { describeMachine } from '../report.mjs';
 import { addPoold, contenders, program } from './contenders.mjs';
+import { hasValgrind, instructionsEach } from './instructions.mjs';
 import { medians, summary, table } from './report.mjs';
 import { rows } from './rows.mjs';
 import { Scope, progress } from './scope.mjs';
@@ -43,6 +44,7 @@ function readSettings() {
         const settings = {
             fast, json: values.json, added: added.map(([name]) => name),
             only: values.only?.split(',') ?? Object.keys(rows), contenders: values.contenders?.split(','),
+            judged: ['poold', ...added.map(([name]) => name)],
             rounds: Number(values.rounds ?? (fast ? ROUNDS.fast : ROUNDS.slow)),
         };
         const good = settings.only.every((name) => rows[name]) && settings.rounds >= 1
@@ -74,6 +76,18 @@ class Row {
             await this.scope.end();
         }
         return results;
+    }
+
+    /** Of each daemon, where they are counted: { name: number }. */
+    async instructions() {
+        const { title, instructions, workers } = this.row;
+        const counted = {};
+        if (!instructions) return counted;
+        for (const name of this.names.filter((each) => this.settings.judged.includes(each))) {
+            progress(`${title}: instructions of ${name}`);
+            counted[name] = await instructionsEach(this.scope, name, { workers, ...instructions });
+        }
+        return counted;
     }
 
     async #round(results) {
@@ -113,17 +127,22 @@ class Row {
 const settings = readSettings();
 const scope = new Scope().endOnSignals();
 const results = {};
+const instructions = {};
+const counts = !settings.fast && await hasValgrind();
 try {
-    for (const name of settings.only) results[name] = await new Row(name, settings, scope).measure();
+    for (const name of settings.only) {
+        const row = new Row(name, settings, scope);
+        results[name] = await row.measure();
+        instructions[name] = counts ? await row.instructions() : {};
+    }
 } catch (error) {
     console.error(error.message);
     process.exit(1);
 }
-const judged = ['poold', ...settings.added];
 if (settings.json) {
-    console.log(JSON.stringify({ machine: describeMachine(), fast: settings.fast, results, medians: medians(results) }));
+    console.log(JSON.stringify({ machine: describeMachine(), fast: settings.fast, results, medians: medians(results), instructions }));
 } else {
     console.log(describeMachine());
     if (settings.fast) console.log('FAST: few rounds of few messages, to see that it works; the figures mean little');
-    console.log(`\n${table(rows, results, judged, OTHERS)}\n\n${summary(rows, results, 'poold')}`);
+    console.log(`\n${table(rows, results, settings.judged, OTHERS, instructions)}\n\n${summary(rows, results, 'poold')}`);
 }
