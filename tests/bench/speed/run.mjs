@@ -60,7 +60,8 @@ class Row {
         Object.assign(this, { name, settings, scope, row: rows[name], relays: {} });
         const { on, scan } = this.row;
         const all = [...on, ...(on.includes('poold') && !scan ? settings.added : [])];
-        this.names = scan || !settings.contenders ? all : all.filter((each) => settings.contenders.includes(each));
+        const chosen = [...(settings.contenders ?? all), ...settings.added];
+        this.names = scan ? all : all.filter((each) => chosen.includes(each));
         this.rounds = Math.max(1, Math.round(settings.rounds / (this.row.fewer ?? 1)));
     }
 
