@@ -47,10 +47,12 @@ FUZZ_MAIN := $(if $(FUZZER),,$(BUILD)/obj/tests/fuzz/replay.o)
 FUZZ_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/fuzz/*.c)))
 FUZZ_PROGRAMS := $(patsubst %,$(BUILD)/fuzz-%,$(FUZZ))
 # The programs of the speed benchmark.
-SPEED := worker floor load
+SPEED := worker floor load scan
 SPEED_PARTS_worker := worker wire util
 SPEED_PARTS_floor := floor util
-SPEED_PARTS_load := load load_stream peer usage wire util
+SPEED_PARTS_load := load load_stream load_trips load_queue peer usage wire util
+SPEED_PARTS_scan := scan wire util
+SPEED_LIBS_scan := -lcjson -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 SPEED_PROGRAMS := $(patsubst %,$(BUILD)/speed-%,$(SPEED))
 SPEED_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/bench/speed/*.c)))
 OBJ := $(PROTO_OBJ) $(DAEMON_OBJ) $(CLIENT_OBJ) $(UNIT_OBJ) $(FUZZ_OBJ) $(SPEED_OBJ)
@@ -63,7 +65,7 @@ C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch]
   tests/bench/speed/*.[ch])
 
 .PHONY: all help man demo demo-chat check check-clients unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay \
-  fuzz-programs speed-programs bench-moves deps npm format format-check install uninstall dist deb clean FORCE
+  fuzz-programs speed-programs bench bench-real bench-moves deps npm format format-check install uninstall dist deb clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
@@ -80,6 +82,8 @@ help:
 	@echo 'make fuzz SECONDS=60     look for inputs that break a parser or the daemon [TARGETS="json session"], with clang;'
 	@echo '                         what is found is kept in tests/fuzz/found/'
 	@echo 'make fuzz-replay         run what was found before, and the corpus, once'
+	@echo 'make bench [FAST=1]      what the pool costs between a worker and its reader, beside other relays'
+	@echo 'make bench-real          how soon a stream of the real Codex starts, by a process of its own and by the pool'
 	@echo 'make bench-moves         what moving threads is worth, measured [SEED=1] [SECONDS=30] [REAL=0] [FAST=1]'
 	@echo 'make soak [SECONDS=60] [SEED=n]  random clients and misbehaving workers, replayable'
 	@echo 'make man                 build/man/, by scdoc'
@@ -132,7 +136,8 @@ $(foreach name,$(FUZZ),$(eval $(call fuzz_program,$(name))))
 fuzz-programs: $(FUZZ_PROGRAMS)
 
 define speed_program
-$(BUILD)/speed-$(1): $(patsubst %,$(BUILD)/obj/tests/bench/speed/%.o,$(SPEED_PARTS_$(1)))
+$(BUILD)/speed-$(1): $(patsubst %,$(BUILD)/obj/tests/bench/speed/%.o,$(SPEED_PARTS_$(1))) \
+  $(if $(filter scan,$(1)),$(PROTO_OBJ))
 	@echo '  LINK  $$@'
 	@$(CC) $(ALL_LDFLAGS) $$^ $(SPEED_LIBS_$(1)) -o $$@
 endef
@@ -178,7 +183,7 @@ check: deps npm
 unit: $(BUILD)/unit-tests
 	$(BUILD)/unit-tests
 
-e2e: all
+e2e: all speed-programs
 	node --test tests/e2e/*.test.mjs
 
 real: all npm
@@ -202,6 +207,15 @@ fuzz-replay:
 # Its settings: tests/bench/settings.mjs.
 bench-moves: all npm
 	@node tests/bench/moves.mjs
+
+# Its rows and how to run some of them: tests/bench/speed/run.mjs. A daemon of another build is measured beside: ARGS='--poold old=PROGRAM'.
+bench: deps
+	@sh tests/install-deps.sh bench
+	@$(MAKE) --no-print-directory all speed-programs
+	@CODEX_POOL_BUILD='$(BUILD)' FAST='$(FAST)' node tests/bench/speed/run.mjs $(ARGS)
+
+bench-real: all npm
+	@CODEX_POOL_BUILD='$(BUILD)' FAST='$(FAST)' node tests/bench/speed/real.mjs $(ARGS)
 
 units: all
 	sh tests/systemd/units.sh

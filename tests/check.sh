@@ -190,7 +190,7 @@ limited() {
 build() {
     dir=$1
     shift
-    make -j"$jobs" --no-print-directory BUILD="$dir" "$@" "$dir/codex-poold" "$dir/codex-pool" "$dir/unit-tests"
+    make -j"$jobs" --no-print-directory BUILD="$dir" "$@" "$dir/codex-poold" "$dir/codex-pool" "$dir/unit-tests" speed-programs
 }
 
 # Nobody reaches into a layer that is not below.

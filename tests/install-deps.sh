@@ -7,6 +7,7 @@
 #   install-deps.sh clang   the second compiler
 #   install-deps.sh browser a Chromium, for the example of the Node.js client: 122 MB to fetch, 414 MB on the disk
 #   install-deps.sh fuzz    the same, with its fuzzer
+#   install-deps.sh bench   what the speed benchmark compares with, and counts instructions by
 # Several may be given. Nothing to do: says nothing.
 set -eu
 cd "$(dirname "$0")/.."
@@ -91,6 +92,12 @@ get_promtool() {
 
 missing_browser() {
     sh tests/lib/has-browser.sh >/dev/null || echo chromium
+}
+
+missing_bench() {
+    have socat || echo socat
+    have taskset || echo util-linux
+    have valgrind || echo valgrind
 }
 
 missing_clang() {
@@ -181,12 +188,12 @@ npm=
 fuzzer=
 for what in "$@"; do
     case $what in
-    build | clang | browser) wanted="$wanted $("missing_$what")" ;;
+    build | clang | browser | bench) wanted="$wanted $("missing_$what")" ;;
     fuzz) wanted="$wanted $(missing_clang)" fuzzer=1 ;;
     check) promtool=1; ! { have apt-get && may_install; } || wanted="$wanted $(missing_check)" ;;
     npm) npm=1 ;;
     *)
-        echo "usage: $0 [build] [check] [clang] [browser] [fuzz] [npm]" >&2
+        echo "usage: $0 [build] [check] [clang] [browser] [fuzz] [bench] [npm]" >&2
         exit 64
         ;;
     esac

@@ -37,10 +37,12 @@ function cases(rows) {
         .map((auto) => ({ auto, never: rows.find((row) => row.policy === 'never' && same(row, auto)) }));
 }
 
-function aligned(lines) {
+/** Columns under the names in the first line: to the left the first one, or those given; the others to the right. */
+export function aligned(lines, left = [lines[0][0]]) {
     const widths = lines[0].map((_, i) => Math.max(...lines.map((line) => String(line[i]).length)));
-    return lines.map((line) => line.map((cell, i) => (i === 0 ? String(cell).padEnd(widths[i])
-        : String(cell).padStart(widths[i]))).join('  ')).join('\n');
+    const cells = (line) => line.map((cell, i) => (left.includes(lines[0][i]) ? String(cell).padEnd(widths[i])
+        : String(cell).padStart(widths[i])));
+    return lines.map((line) => cells(line).join('  ').trimEnd()).join('\n');
 }
 
 export function table(rows) {

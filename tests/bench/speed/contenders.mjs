@@ -11,6 +11,8 @@ const ROOT = resolve(fileURLToPath(import.meta.url), '../../../..');
 const BUILD = resolve(ROOT, process.env.CODEX_POOL_BUILD ?? 'build');
 export const program = (name) => join(BUILD, `speed-${name}`);
 
+const NODE_POOL = fileURLToPath(new URL('node-pool.mjs', import.meta.url));
+
 const pinned = (cpu) => (cpu === undefined ? [] : ['taskset', '-c', String(cpu)]);
 
 /** A relay that is one program with its socket as `command(socket)` says. */
@@ -38,21 +40,33 @@ async function startProgram(scope, command, { cpu }) {
 /** Room for as many clients and waiters as any row has. */
 const CONFIG = { maxClients: 30000, maxQueue: 30000 };
 
-async function startPoold(scope, { workers, cpu }, poold) {
+async function startPoold(scope, { workers, cpu, wrapper = pinned(cpu) }, poold) {
     const daemon = await startDaemon(scope, {
-        fake: false, poold, wrapper: pinned(cpu), args: ['--log-level', 'info'],
+        fake: false, poold, wrapper, args: ['--log-level', 'info'],
         config: { ...CONFIG, poolSize: workers, codex: { command: program('worker'), args: [] } },
     });
     await daemon.untilStatus(({ pool }) => pool.ready === workers, 'all workers are ready');
-    return { socket: daemon.socket, pid: daemon.pid };
+    return { socket: daemon.socket, pid: daemon.pid, daemon };
 }
 
-/** By name: `start(scope, { workers, cpu })` gives { socket, pid }; without a socket the load has workers of its own. */
+/**
+ * By name: `start(scope, { workers, cpu })` gives { socket, pid }; without a socket the load has workers of its own. What
+ * starts a daemon also takes a `wrapper`, words before its command.
+ */
 export const contenders = {
     direct: { start: async () => ({}) },
     floor: {
         start: (scope, options) => startProgram(scope, (socket) => [program('floor'), socket, program('worker'),
             String(options.workers)], options),
+    },
+    // A process and a worker for each connection, however many there are.
+    socat: {
+        start: (scope, options) => startProgram(scope, (socket) => ['socat', '-lf', '/dev/null', '-b', '262144',
+            `UNIX-LISTEN:${socket},fork,backlog=128`, `EXEC:${program('worker')},pipes`], options),
+    },
+    node: {
+        start: (scope, options) => startProgram(scope, (socket) => [process.execPath, NODE_POOL, socket,
+            program('worker'), String(options.workers)], options),
     },
     poold: { start: startPoold },
 };

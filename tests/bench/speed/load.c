@@ -8,7 +8,9 @@ static const struct {
     const char *name;
     void (*run)(const struct options *o);
 } modes[] = {
-    {"stream", load_stream},
+    {"stream", load_stream},   {"trips", load_trips},     {"line", load_line},
+    {"handoff", load_handoff}, {"waiters", load_waiters}, {"fair", load_fair},
+    {"quiet", load_quiet},
 };
 
 static const struct option known[] = {

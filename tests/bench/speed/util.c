@@ -31,7 +31,7 @@ uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-void write_all(int fd, const void *bytes, size_t n)
+bool write_whole(int fd, const void *bytes, size_t n)
 {
     const char *p = bytes;
     while (n) {
@@ -39,10 +39,17 @@ void write_all(int fd, const void *bytes, size_t n)
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
-            die("write: %s", strerror(errno));
+            return false;
         p += done;
         n -= (size_t)done;
     }
+    return true;
+}
+
+void write_all(int fd, const void *bytes, size_t n)
+{
+    if (!write_whole(fd, bytes, n))
+        die("write: %s", strerror(errno));
 }
 
 void *must(void *allocated)

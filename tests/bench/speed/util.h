@@ -12,7 +12,9 @@ void die(const char *format, ...) CP_PRINTF(1, 2) __attribute__((noreturn));
 
 uint64_t now_ns(void);
 
-/* To a blocking descriptor; dies where nobody reads. */
+/* To a blocking descriptor; false with errno where that fails. */
+bool write_whole(int fd, const void *bytes, size_t n) CP_MUSTCHECK;
+/* The same; dies where it fails. */
 void write_all(int fd, const void *bytes, size_t n);
 
 void *must(void *allocated);

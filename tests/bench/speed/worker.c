@@ -4,12 +4,14 @@
 #include "tests/bench/speed/wire.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/uio.h>
 #include <time.h>
 
 #define HEAD 1024
+#define ENDLESS 1000000000
 #define READ_BYTES ((size_t)256 * 1024)
 #define ANSWER_MAX 8192
 #define LIST_MAX (ANSWER_MAX / (THREAD_ID_LEN + 4))
@@ -31,9 +33,16 @@ struct message {
     char id[64], method[64], thread[THREAD_ID_LEN + 1];
 };
 
+/* Its reader may leave at any time: that is its end. */
+static void put(const void *bytes, size_t n)
+{
+    if (!write_whole(1, bytes, n))
+        exit(0);
+}
+
 static void flush(struct worker *w)
 {
-    write_all(1, w->out, w->out_len);
+    put(w->out, w->out_len);
     w->out_len = 0;
 }
 
@@ -160,6 +169,13 @@ static void pause_until(uint64_t ns)
     (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 
+static bool is_asked(void)
+{
+    struct pollfd input = {.fd = 0, .events = POLLIN};
+    return poll(&input, 1, 0) > 0;
+}
+
+/* One of ENDLESS lines ends when anything is asked for. */
 static void stream(const char *thread, size_t count, size_t size, bool each, unsigned rate)
 {
     size_t cycle = wire_cycle(size);
@@ -167,14 +183,14 @@ static void stream(const char *thread, size_t count, size_t size, bool each, uns
     _cleanup_free_ char *lines = must(malloc(cycle * size));
     for (size_t i = 0; i < cycle; i++)
         wire_delta(lines + i * size, size, thread, i);
-    for (size_t sent = 0; sent < count;) {
+    for (size_t sent = 0; sent < count && !(count == ENDLESS && is_asked());) {
         size_t at = sent % cycle;
         size_t n = each ? 1 : cycle;
         if (n > count - sent)
             n = count - sent;
         if (rate)
             pause_until(begin + sent * 1000000000 / rate);
-        write_all(1, lines + at * size, n * size);
+        put(lines + at * size, n * size);
         sent += n;
     }
 }
@@ -221,9 +237,9 @@ static void echo(struct worker *w, const struct message *m)
     char start[128];
     int n = snprintf(start, sizeof(start), "{\"id\":%s,\"result\":", m->id);
     flush(w);
-    write_all(1, start, (size_t)n);
-    write_all(1, m->line + at, m->n - at);
-    write_all(1, "\n", 1);
+    put(start, (size_t)n);
+    put(m->line + at, m->n - at);
+    put("\n", 1);
 }
 
 static void list_models(struct worker *w, const struct message *m)
