@@ -250,7 +250,7 @@ test('what a trace tells is no reason to read less from the worker that its clie
     const params = { threadId: other.threadId, turnId: other.turn.id, itemId: 'i', delta: 'x'.repeat(150) };
     other.worker.order({ flood: { line: JSON.stringify({ method, params }), bytes: 20e6 } });
     await other.worker.expect('flooded');
-    for (let i = 0; i < 20; i++) own.turn.delta('y'.repeat(10000));
+    for (let i = 0; i < 20; i++) own.turn.delta('y'.repeat(2000));
     // Its answer is behind all that.
     const third = await PoolClient.open(daemon, { name: 'third' });
     await third.request('thread/read', { threadId: own.threadId });
