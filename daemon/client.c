@@ -20,9 +20,6 @@
 #define UNSENT_HIGH ((size_t)8 * 1024 * 1024)
 #define UNSENT_LOW ((size_t)4 * 1024 * 1024)
 
-/* So much is not copied first: the copy would cost more than a write of its own. */
-#define WRITE_AT_ONCE ((size_t)8 * 1024)
-
 /* What one client has sent is attended to for so long, then what the others have. */
 #define TURN_US 1000
 
@@ -202,7 +199,7 @@ void client_send_lines(struct client *c, struct slice lines)
 {
     if (c->doomed)
         return;
-    if (!outbuf_len(&c->out) && lines.n >= WRITE_AT_ONCE) {
+    if (!outbuf_len(&c->out)) {
         size_t n = outbuf_write_through(c->fd, lines);
         lines = (struct slice){lines.p + n, lines.n - n};
     }
