@@ -135,7 +135,7 @@ static void show_change(struct slice change, void *arg)
 
 static void show_legacy_changes(struct slice changes)
 {
-    struct json_cursor c = {changes.p, changes.p + changes.n, false};
+    struct json_cursor c = {.p = changes.p, .end = changes.p + changes.n};
     struct slice path;
     bool first = true;
     if (!changes.n || !json_enter_object(&c))

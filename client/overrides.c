@@ -163,7 +163,7 @@ static int splice(struct slice line, const char *from, const char *to, const cha
 
 static bool is_empty_object(struct slice object)
 {
-    struct json_cursor c = {object.p, object.p + object.n, false};
+    struct json_cursor c = {.p = object.p, .end = object.p + object.n};
     bool first = true;
     struct slice key;
     return json_enter_object(&c) && !json_member(&c, &first, &key);

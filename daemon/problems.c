@@ -238,7 +238,7 @@ cJSON *problems_build(const struct server *s)
  * (measured on 0.169: {"responseStreamDisconnected":{"httpStatusCode":401}}). */
 static bool says_unauthorized(struct slice info)
 {
-    struct json_cursor c = {info.p, info.p + info.n, false};
+    struct json_cursor c = {.p = info.p, .end = info.p + info.n};
     struct slice key;
     bool first = true;
     if (slice_is(json_text(info), "unauthorized"))

@@ -91,7 +91,7 @@ static bool brings_settings(struct slice line)
     static const char *const neutral[] = {"threadId", "excludeTurns", "initialTurnsPage",
                                           "persistExtendedHistory"};
     struct slice params = json_get(line, "params"), key;
-    struct json_cursor c = {params.p, params.p + params.n, false};
+    struct json_cursor c = {.p = params.p, .end = params.p + params.n};
     bool first = true;
     if (!params.n || !json_enter_object(&c))
         return false;

@@ -119,7 +119,7 @@ int settings_opened(struct settings *s, struct slice result)
     forget_reported(s);
     s->relocated = false;
     if (result.n)
-        c = (struct json_cursor){result.p, result.p + result.n, false};
+        c = (struct json_cursor){.p = result.p, .end = result.p + result.n};
     if (!json_enter_object(&c))
         return 0;
     while (r == 0 && json_member(&c, &first, &key)) {

@@ -49,10 +49,11 @@ static void scan_params(struct json_cursor *c, struct envelope *e, const char **
         return;
     }
     while (json_member(c, &first, &key)) {
+        if (c->escaped)
+            *why = escaped;
         struct slice value = json_skip(c, 2);
         if (c->bad)
             return;
-        refuse_escapes(key, why);
         if (slice_is(key, "threadId"))
             set_text(&e->thread_id, value, why);
         else if (slice_is(key, "thread"))
@@ -87,6 +88,8 @@ static bool usable_id(struct slice id)
 static void scan_member(struct json_cursor *c, struct slice key, struct envelope *e,
                         const char **why)
 {
+    if (c->escaped)
+        *why = escaped;
     if (slice_is(key, "params")) {
         scan_params(c, e, why);
         return;
@@ -94,7 +97,6 @@ static void scan_member(struct json_cursor *c, struct slice key, struct envelope
     struct slice value = json_skip(c, 1);
     if (c->bad)
         return;
-    refuse_escapes(key, why);
     if (slice_is(key, "id"))
         set_once(&e->id, value, why);
     else if (slice_is(key, "method"))
@@ -136,7 +138,7 @@ static int classify(struct envelope *e, const char **why)
 
 int envelope_scan(struct slice line, struct envelope *e, const char **why)
 {
-    struct json_cursor c = {line.p, line.p + line.n, false};
+    struct json_cursor c = {.p = line.p, .end = line.p + line.n};
     struct slice key;
     bool first = true;
     *e = (struct envelope){0};

@@ -1,5 +1,9 @@
 #include "proto/json.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 static void fail(struct json_cursor *c)
 {
     c->bad = true;
@@ -11,10 +15,17 @@ static bool at(const struct json_cursor *c, char ch)
     return c->p < c->end && *c->p == ch;
 }
 
+static inline void space(struct json_cursor *c)
+{
+    /* Between Codex's tokens there is none. */
+    while (c->p < c->end && (unsigned char)*c->p <= ' ' &&
+           (*c->p == ' ' || *c->p == '\t' || *c->p == '\n' || *c->p == '\r'))
+        c->p++;
+}
+
 void json_space(struct json_cursor *c)
 {
-    while (c->p < c->end && (*c->p == ' ' || *c->p == '\t' || *c->p == '\n' || *c->p == '\r'))
-        c->p++;
+    space(c);
 }
 
 static int hex_digit(char ch)
@@ -92,24 +103,47 @@ static const char *skip_utf8(const char *p, const char *end)
     return p + 1 + more;
 }
 
+/* ASCII that stands for itself in a string. */
+static bool is_plain(char ch)
+{
+    return ch >= 0x20 && ch != '"' && ch != '\\';
+}
+
+/* Past all that is plain. */
+static const char *skip_plain(const char *p, const char *end)
+{
+#ifdef __SSE2__
+    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
+    const __m128i space = _mm_set1_epi8(' ');
+    for (; end - p >= 16; p += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+        /* As signed bytes, those from 0x80 on are less than a space, too. */
+        __m128i special = _mm_or_si128(
+            _mm_cmplt_epi8(bytes, space),
+            _mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)));
+        int mask = _mm_movemask_epi8(special);
+        if (mask)
+            return p + __builtin_ctz((unsigned)mask);
+    }
+#endif
+    while (p < end && is_plain(*p))
+        p++;
+    return p;
+}
+
 /* Past a string; the cursor is at its opening quote. */
 static void skip_string(struct json_cursor *c)
 {
     const char *p = c->p + 1;
-    while (p && p < c->end) {
+    c->escaped = false;
+    while (p && (p = skip_plain(p, c->end)) < c->end) {
         unsigned char ch = (unsigned char)*p;
         if (ch == '"') {
             c->p = p + 1;
             return;
         }
-        if (ch == '\\')
-            p = skip_escape(p, c->end);
-        else if (ch >= 0x80)
-            p = skip_utf8(p, c->end);
-        else if (ch >= 0x20)
-            p++;
-        else
-            p = NULL;
+        c->escaped = c->escaped || ch == '\\';
+        p = ch == '\\' ? skip_escape(p, c->end) : ch >= 0x80 ? skip_utf8(p, c->end) : NULL;
     }
     fail(c);
 }
@@ -183,13 +217,13 @@ static void skip_scalar(struct json_cursor *c)
 
 static void skip_key(struct json_cursor *c)
 {
-    json_space(c);
+    space(c);
     if (!at(c, '"')) {
         fail(c);
         return;
     }
     skip_string(c);
-    json_space(c);
+    space(c);
     if (!at(c, ':'))
         fail(c);
     else
@@ -203,7 +237,7 @@ static void skip_value(struct json_cursor *c, unsigned depth)
     uint64_t is_object[JSON_MAX_DEPTH / 64] = {0};
     unsigned base = depth;
     do {
-        json_space(c);
+        space(c);
         if (at(c, '{') || at(c, '[')) {
             bool object = *c->p == '{';
             if (depth >= JSON_MAX_DEPTH) {
@@ -214,7 +248,7 @@ static void skip_value(struct json_cursor *c, unsigned depth)
             is_object[depth / 64] = (is_object[depth / 64] & ~bit) | (object ? bit : 0);
             depth++;
             c->p++;
-            json_space(c);
+            space(c);
             if (!at(c, object ? '}' : ']')) {
                 if (object)
                     skip_key(c);
@@ -226,7 +260,7 @@ static void skip_value(struct json_cursor *c, unsigned depth)
         /* A value has ended here, or an empty container is about to: close what closes. */
         while (!c->bad && depth > base) {
             bool object = is_object[(depth - 1) / 64] >> ((depth - 1) % 64) & 1;
-            json_space(c);
+            space(c);
             if (at(c, object ? '}' : ']')) {
                 c->p++;
                 depth--;
@@ -246,15 +280,18 @@ static void skip_value(struct json_cursor *c, unsigned depth)
 
 struct slice json_skip(struct json_cursor *c, unsigned depth)
 {
-    json_space(c);
+    space(c);
     const char *start = c->p;
-    skip_value(c, depth);
+    if (at(c, '{') || at(c, '['))
+        skip_value(c, depth);
+    else
+        skip_scalar(c);
     return c->bad ? SLICE_NULL : (struct slice){start, (size_t)(c->p - start)};
 }
 
 bool json_enter_object(struct json_cursor *c)
 {
-    json_space(c);
+    space(c);
     if (!at(c, '{'))
         return false;
     c->p++;
@@ -263,7 +300,7 @@ bool json_enter_object(struct json_cursor *c)
 
 bool json_member(struct json_cursor *c, bool *first, struct slice *key)
 {
-    json_space(c);
+    space(c);
     if (at(c, '}')) {
         c->p++;
         return false;
@@ -274,7 +311,7 @@ bool json_member(struct json_cursor *c, bool *first, struct slice *key)
             return false;
         }
         c->p++;
-        json_space(c);
+        space(c);
     }
     *first = false;
     const char *start = c->p + 1;
@@ -286,13 +323,13 @@ bool json_member(struct json_cursor *c, bool *first, struct slice *key)
     if (c->bad)
         return false;
     *key = (struct slice){start, (size_t)(c->p - 1 - start)};
-    json_space(c);
+    space(c);
     if (!at(c, ':')) {
         fail(c);
         return false;
     }
     c->p++;
-    json_space(c);
+    space(c);
     return true;
 }
 
@@ -300,15 +337,15 @@ bool json_valid(struct slice text)
 {
     if (!text.n)
         return false;
-    struct json_cursor c = {text.p, text.p + text.n, false};
+    struct json_cursor c = {.p = text.p, .end = text.p + text.n};
     (void)json_skip(&c, 0);
-    json_space(&c);
+    space(&c);
     return !c.bad && c.p == c.end;
 }
 
 static struct slice get_member(struct slice object, struct slice name)
 {
-    struct json_cursor c = {object.p, object.p + object.n, false};
+    struct json_cursor c = {.p = object.p, .end = object.p + object.n};
     struct slice key;
     bool first = true;
     if (!object.n || !json_enter_object(&c))
@@ -347,21 +384,21 @@ void json_each(struct slice array, void (*each)(struct slice element, void *arg)
 {
     if (!array.n)
         return;
-    struct json_cursor c = {array.p, array.p + array.n, false};
-    json_space(&c);
+    struct json_cursor c = {.p = array.p, .end = array.p + array.n};
+    space(&c);
     if (!at(&c, '['))
         return;
     c.p++;
-    json_space(&c);
+    space(&c);
     while (!c.bad && c.p < c.end && !at(&c, ']')) {
         struct slice element = json_skip(&c, 0);
         if (c.bad)
             return;
         each(element, arg);
-        json_space(&c);
+        space(&c);
         if (at(&c, ','))
             c.p++;
-        json_space(&c);
+        space(&c);
     }
 }
 

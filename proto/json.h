@@ -11,6 +11,7 @@
 struct json_cursor {
     const char *p, *end;
     bool bad;
+    bool escaped; /* the string that was passed last has an escape sequence */
 };
 
 /* Moves past one whole value and returns it, white space around it not included. Checks syntax,

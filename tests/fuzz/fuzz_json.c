@@ -24,7 +24,7 @@ static void check_get(struct slice object, struct slice key, const cJSON *tree)
 /* A path goes the same way as its steps. */
 static void check_path(struct slice object, struct slice key, struct slice value)
 {
-    struct json_cursor c = {value.p, value.p + value.n, false};
+    struct json_cursor c = {.p = value.p, .end = value.p + value.n};
     struct slice inner;
     bool first = true;
     _cleanup_free_ char *path = NULL;
@@ -43,7 +43,7 @@ static void check_value(struct slice text, const cJSON *tree, unsigned depth);
 
 static void check_object(struct slice text, const cJSON *tree, unsigned depth)
 {
-    struct json_cursor c = {text.p, text.p + text.n, false};
+    struct json_cursor c = {.p = text.p, .end = text.p + text.n};
     const cJSON *child = tree->child;
     struct slice key;
     bool first = true;
@@ -121,7 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (valid)
         MUST(!reference_laxness(text), "taken in spite of %s", reference_laxness(text));
     if (valid && tree) {
-        struct json_cursor c = {text.p, text.p + text.n, false};
+        struct json_cursor c = {.p = text.p, .end = text.p + text.n};
         check_value(json_skip(&c, 0), tree, 0);
     } else if (valid) {
         MUST(reference_long_number(text), "cJSON refuses it");

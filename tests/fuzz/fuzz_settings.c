@@ -10,7 +10,7 @@
 static struct slice take_json(struct slice *rest)
 {
     struct slice line = fuzz_cut(rest, '\n');
-    struct json_cursor c = {line.p, line.p + line.n, false};
+    struct json_cursor c = {.p = line.p, .end = line.p + line.n};
     return json_valid(line) ? json_skip(&c, 0) : SLICE_NULL;
 }
 
