@@ -14,6 +14,9 @@
 #include <sys/ioctl.h>
 
 #define STDERR_LINE_MAX 512
+/* There are few workers, and they always have something to say; of clients there may be many that
+ * only wait, and so these keep nothing. */
+#define BUFFER_KEEP ((size_t)64 * 1024)
 /* Above this much unwritten input its clients are not read from; below half of it they are again.
  */
 #define INPUT_HIGH ((size_t)1024 * 1024)
@@ -50,6 +53,7 @@ void worker_io_open(struct worker *w, const struct spawned *child)
     linebuf_init(&w->out, (size_t)w->server->config->max_message_bytes);
     linebuf_init(&w->err, STDERR_LINE_MAX);
     outbuf_init(&w->in);
+    w->out.keep = w->in.keep = BUFFER_KEEP;
     ev_io_set(&w->out_watch, w->stdout_fd, EV_READ);
     ev_io_set(&w->in_watch, w->stdin_fd, EV_WRITE);
     ev_io_set(&w->err_watch, w->stderr_fd, EV_READ);

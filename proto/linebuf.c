@@ -3,10 +3,9 @@
 #include <errno.h>
 
 /* One read takes up to this much. An empty buffer larger than this is given back, and after a read
- * that found less than it had room for one that is larger than LINEBUF_KEEP. */
+ * that found less than it had room for one that is larger than it is to keep. */
 #define LINEBUF_CHUNK ((size_t)256 * 1024)
-#define LINEBUF_KEEP ((size_t)16 * 1024)
-#define LINEBUF_MIN ((size_t)4 * 1024)
+#define LINEBUF_MIN ((size_t)1024)
 
 void linebuf_init(struct linebuf *lb, size_t max_line_bytes)
 {
@@ -23,7 +22,7 @@ static void linebuf_compact(struct linebuf *lb)
 {
     if (lb->begin == lb->end) {
         lb->begin = lb->scanned = lb->end = 0;
-        if (lb->cap > (lb->filled ? LINEBUF_CHUNK : LINEBUF_KEEP)) {
+        if (lb->cap > (lb->filled ? LINEBUF_CHUNK : lb->keep)) {
             free(lb->data);
             lb->data = NULL;
             lb->cap = 0;
@@ -62,7 +61,8 @@ int linebuf_read(struct linebuf *lb, int fd)
     if (lb->begin == lb->end)
         linebuf_compact(lb);
     /* Small until a read fills it, so that idle connections stay small. */
-    size_t want = lb->filled ? lb->cap : LINEBUF_MIN / 2;
+    size_t least = lb->keep > LINEBUF_MIN / 2 ? lb->keep : LINEBUF_MIN / 2;
+    size_t want = lb->filled ? lb->cap : least;
     int r = linebuf_reserve(lb, want < LINEBUF_CHUNK ? want : LINEBUF_CHUNK);
     if (r < 0)
         return r;

@@ -11,6 +11,7 @@ struct linebuf {
     size_t scanned; /* no newline in [begin, scanned) */
     size_t end;     /* one past the last byte read */
     bool filled;    /* the last read took all the room there was */
+    size_t keep;    /* an empty buffer of so many bytes is not given back; 0 unless it is set */
     size_t max_line_bytes;
 };
 

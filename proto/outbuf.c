@@ -2,9 +2,7 @@
 
 #include <errno.h>
 
-#define OUTBUF_MIN ((size_t)4 * 1024)
-/* An emptied buffer larger than this is given back. */
-#define OUTBUF_KEEP ((size_t)16 * 1024)
+#define OUTBUF_MIN ((size_t)1024)
 
 void outbuf_init(struct outbuf *ob)
 {
@@ -41,7 +39,10 @@ int outbuf_reserve(struct outbuf *ob, size_t n)
     if (len)
         memcpy(data, ob->data + ob->begin, len);
     free(ob->data);
-    *ob = (struct outbuf){.data = data, .cap = cap, .begin = 0, .end = len};
+    ob->data = data;
+    ob->cap = cap;
+    ob->begin = 0;
+    ob->end = len;
     return 0;
 }
 
@@ -96,7 +97,7 @@ int outbuf_flush(struct outbuf *ob, int fd)
     if (error)
         return -error;
     ob->begin = ob->end = 0;
-    if (ob->cap > OUTBUF_KEEP) {
+    if (ob->cap > ob->keep) {
         free(ob->data);
         ob->data = NULL;
         ob->cap = 0;

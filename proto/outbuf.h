@@ -9,6 +9,7 @@ struct outbuf {
     size_t cap;
     size_t begin; /* first byte not yet written */
     size_t end;
+    size_t keep; /* an emptied buffer of so many bytes is not given back; 0 unless it is set */
 };
 
 enum {
