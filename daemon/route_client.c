@@ -153,12 +153,23 @@ void router_prepared(struct request *r, struct worker *w)
     pool_settle(w);
 }
 
+/* The stream of this worker is the thread's, or a relative's. */
+static bool in_stream(const struct worker *w, const struct thread *t)
+{
+    list_for_each (it, &w->threads) {
+        const struct thread *other = list_entry(it, struct thread, in_owner);
+        if (other->stream == w->streams && thread_family(other) == thread_family(t))
+            return true;
+    }
+    return false;
+}
+
 /* Its client holds the owner, and nothing there is in the way. */
 static bool may_use_now(const struct request *r, const struct worker *w, const struct thread *t)
 {
     if (w->lease.holder != r->client || w->state != WORKER_BUSY || lease_conflicts(w, t))
         return false;
-    bool other_thread = t->stream != w->streams && !w->lease.acquired;
+    bool other_thread = !in_stream(w, t) && !w->lease.acquired;
     return !(r->method->flags & METHOD_RESUME) || !other_thread;
 }
 
