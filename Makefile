@@ -55,7 +55,7 @@ MAN := $(patsubst %.scd,$(BUILD)/man/%,$(notdir $(MAN_SOURCES)))
 C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] tests/lib/*.[ch])
 
 .PHONY: all help man demo demo-chat check check-clients unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay \
-  fuzz-programs bench-moves deps npm format format-check install uninstall dist deb clean FORCE
+  fuzz-programs bench-moves matrix deps npm format format-check install uninstall dist deb clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
@@ -73,6 +73,7 @@ help:
 	@echo '                         what is found is kept in tests/fuzz/found/'
 	@echo 'make fuzz-replay         run what was found before, and the corpus, once'
 	@echo 'make bench-moves         what moving threads is worth, measured [SEED=1] [SECONDS=30] [REAL=0] [FAST=1]'
+	@echo 'make matrix [VERSIONS=]  what holds on which Codex, old to new: installs them from npm (0.3 GB each), some 10 minutes'
 	@echo 'make soak [SECONDS=60] [SEED=n]  random clients and misbehaving workers, replayable'
 	@echo 'make man                 build/man/, by scdoc'
 	@echo 'make install|uninstall   [PREFIX=/usr/local] [DESTDIR=]'
@@ -185,6 +186,9 @@ fuzz-replay:
 # Its settings: tests/bench/settings.mjs.
 bench-moves: all npm
 	@node tests/bench/moves.mjs
+
+matrix: all npm
+	@node tests/matrix/matrix.mjs $(VERSIONS)
 
 units: all
 	sh tests/systemd/units.sh
