@@ -187,14 +187,16 @@ test('with overrides too, much goes through, and the last line without an end', 
     assert.match(rest, /^\{"method":"last"\}\n?$/);
 });
 
-test('a daemon whose codex is the link gets a worker, not itself', async (t) => {
-    const fake = await FakeCodexHost.start();
-    t.after(() => fake.stop());
-    const { codex, PATH } = await places(t, `exec ${fake.command} "$@"`);
-    const linked = Object.assign(Object.create(fake), { env: { ...fake.env, PATH }, command: codex });
-    const daemon = await startDaemon(t, { fake: linked, config: { poolSize: 1 } });
-    await daemon.untilStatus((s) => s.pool.ready === 1, 'the worker is ready');
-    const client = await PoolClient.open(daemon);
-    assert.ok(await client.startThread());
-    await client.close();
-});
+for (const [what, command] of [['the link', (places) => places.codex], ['codex-pool', () => CODEX_POOL]]) {
+    test(`a daemon whose codex is ${what} gets a worker, not itself`, async (t) => {
+        const fake = await FakeCodexHost.start();
+        t.after(() => fake.stop());
+        const there = await places(t, `exec ${fake.command} "$@"`);
+        const linked = Object.assign(Object.create(fake), { env: { ...fake.env, PATH: there.PATH }, command: command(there) });
+        const daemon = await startDaemon(t, { fake: linked, config: { poolSize: 1 } });
+        await daemon.untilStatus((s) => s.pool.ready === 1, 'the worker is ready');
+        const client = await PoolClient.open(daemon);
+        assert.ok(await client.startThread());
+        await client.close();
+    });
+}
