@@ -28,7 +28,7 @@ test('what node says of a file of tests', async (t) => {
         test('left out', { skip: 'no tool' }, () => {});
         test('outer', async (t) => { await t.test('inner', () => { throw new Error('deep'); }); });
     `);
-    const { out } = await new Process(t, process.execPath, ['--test', '--test-reporter=tap', file],
+    const { out } = await new Process(t, process.execPath, ['--test-reporter=tap', file],
         { env: { NODE_TEST_CONTEXT: undefined } }).end();
     const results = readTap(out);
     assert.equal(results.size, 5, out);

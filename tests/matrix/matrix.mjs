@@ -64,7 +64,7 @@ async function newest() {
 /** The results of a file's tests by their names, and why there are no more, if that is so. */
 async function testsOf(file, codex) {
     const env = { TEST_CODEX: codex, TEST_LIMIT_MS: process.env.TEST_LIMIT_MS ?? '15000' };
-    const { code, out } = await run(process.execPath, ['--test', '--test-reporter=tap', join('tests/real', file)],
+    const { code, out } = await run(process.execPath, ['--test-reporter=tap', join('tests/real', file)],
         { env, limit: FILE_LIMIT_MS });
     const missing = code === null ? `not over after ${FILE_LIMIT_MS / 1000} s` : 'did not run';
     return { results: readTap(out), missing };

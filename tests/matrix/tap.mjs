@@ -1,4 +1,4 @@
-// What `node --test --test-reporter=tap` says of the tests of a file.
+// What a file of tests says when it is run by `node --test-reporter=tap`.
 
 const unquote = (text) => text.replace(/^(['"`])(.*)\1$/, '$2');
 
