@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Process } from '../lib/cli.mjs';
 import { temporary } from '../lib/played-daemon.mjs';
-import { ACCEPTANCE, meaning } from '../matrix/acceptance.mjs';
+import { ACCEPTANCE, judge, meaning } from '../matrix/acceptance.mjs';
 import { table } from '../matrix/table.mjs';
-import { readTap } from '../matrix/tap.mjs';
+import { isWhole, readTap } from '../matrix/tap.mjs';
 
 test('each test that it names is in its file', () => {
     for (const { file, tests = [] } of ACCEPTANCE) {
@@ -38,6 +38,18 @@ test('what node says of a file of tests', async (t) => {
     assert.match(results.get('outer'), /1 subtest failed/);
     assert.equal([...results.values()][0], null);
     assert.deepEqual(readTap('a crash'), new Map());
+    assert.deepEqual([isWhole(out), isWhole(out.slice(0, out.indexOf('left out')))], [true, false]);
+});
+
+test('what the tests of an acceptance come to', () => {
+    const ran = (results, whole = true) => ({ results: new Map(Object.entries(results)), whole, missing: 'not over' });
+    const [all, two] = [{ file: 'f' }, { file: 'f', tests: ['a', 'b'] }];
+    assert.deepEqual(judge(all, ran({ a: null, b: null })), { passed: 2, of: 2, reasons: [] });
+    assert.deepEqual(judge(two, ran({ a: null, c: 'wrong' }, false)), { passed: 1, of: 2, reasons: [{ name: 'b', error: 'not over' }] });
+    assert.deepEqual(judge(two, ran({ a: null, b: null }, false)), { passed: 2, of: 2, reasons: [] });
+    assert.deepEqual(judge(all, ran({ a: null, b: 'wrong' })), { passed: 1, of: 2, reasons: [{ name: 'b', error: 'wrong' }] });
+    assert.deepEqual(judge(all, ran({ a: null }, false)), { passed: 1, of: 2, reasons: [{ name: 'f', error: 'not over' }] });
+    assert.deepEqual(judge(all, ran({}, false)), { passed: 0, of: 1, reasons: [{ name: 'f', error: 'not over' }] });
 });
 
 test('the table', () => {

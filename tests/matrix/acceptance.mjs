@@ -27,3 +27,13 @@ export function meaning(error) {
     const [, words] = MEANINGS.find(([pattern]) => pattern.test(error)) ?? [];
     return words ?? error.replace(/\s+/g, ' ').slice(0, 120);
 }
+
+/** What became of one acceptance: { passed, of, reasons }. The second is what its file's tests came to. */
+export function judge({ file, tests }, { results, whole, missing }) {
+    const named = tests ?? [...results.keys()];
+    const reasons = named.filter((name) => results.get(name) !== null)
+        .map((name) => ({ name, error: results.get(name) ?? missing }));
+    const passed = named.length - reasons.length;
+    if (!tests && !whole) reasons.push({ name: file, error: missing });
+    return { passed, of: passed + reasons.length, reasons };
+}

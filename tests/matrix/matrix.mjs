@@ -1,11 +1,12 @@
 // What holds on which Codex: runs the acceptance tests against several versions from npm and prints a table.
 //   node tests/matrix/matrix.mjs [VERSION]...     without any: those below, and the newest
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ACCEPTANCE, FILES } from './acceptance.mjs';
-import { readTap } from './tap.mjs';
+import { ACCEPTANCE, FILES, judge } from './acceptance.mjs';
+import { isWhole, readTap } from './tap.mjs';
 import { table } from './table.mjs';
 
 const ROOT = resolve(fileURLToPath(new URL('../..', import.meta.url)));
@@ -61,22 +62,16 @@ async function newest() {
     return out.trim();
 }
 
-/** The results of a file's tests by their names, and why there are no more, if that is so. */
+/** The results of a file's tests by their names, whether those are all, and if not, why. */
 async function testsOf(file, codex) {
-    const env = { TEST_CODEX: codex, TEST_LIMIT_MS: process.env.TEST_LIMIT_MS ?? '15000' };
+    // What one that is ended leaves behind is removed with it.
+    const dir = mkdtempSync(join(tmpdir(), 'matrix-'));
+    const env = { TEST_CODEX: codex, TEST_LIMIT_MS: process.env.TEST_LIMIT_MS ?? '15000', TMPDIR: dir };
     const { code, out } = await run(process.execPath, ['--test-reporter=tap', join('tests/real', file)],
         { env, limit: FILE_LIMIT_MS });
+    rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
     const missing = code === null ? `not over after ${FILE_LIMIT_MS / 1000} s` : 'did not run';
-    return { results: readTap(out), missing };
-}
-
-/** What became of one acceptance: { passed, of, reasons }. */
-function judge({ file, tests }, files) {
-    const { results, missing } = files[file];
-    const named = tests ?? [...results.keys()];
-    const failed = named.filter((name) => results.get(name) !== null);
-    const reasons = failed.map((name) => ({ name, error: results.get(name) ?? missing }));
-    return { passed: named.length - failed.length, of: named.length, reasons: named.length ? reasons : [{ name: file, error: missing }] };
+    return { results: readTap(out), whole: isWhole(out), missing };
 }
 
 async function tryVersion(version) {
@@ -89,7 +84,7 @@ async function tryVersion(version) {
         console.log(`${version}: ${file}: ${all.filter((error) => error === null).length} of ${all.length} passed, ` +
             `${((Date.now() - began) / 1000).toFixed(1)} s`);
     }
-    return { version, cells: ACCEPTANCE.map((acceptance) => judge(acceptance, files)) };
+    return { version, cells: ACCEPTANCE.map((acceptance) => judge(acceptance, files[acceptance.file])) };
 }
 
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(130));

@@ -24,3 +24,6 @@ export function readTap(text) {
     }
     return results;
 }
+
+/** Whether it came to its end. */
+export const isWhole = (text) => /^# tests \d+$/m.test(text);
