@@ -65,7 +65,7 @@ C_FILES := $(wildcard proto/*.[ch] daemon/*.[ch] client/*.[ch] tests/unit/*.[ch]
   tests/bench/speed/*.[ch])
 
 .PHONY: all help man demo demo-chat check check-clients unit e2e real units soak analyze valgrind coverage fuzz fuzz-replay \
-  fuzz-programs speed-programs bench bench-real bench-moves deps npm format format-check install uninstall dist deb clean FORCE
+  fuzz-programs speed-programs bench bench-real bench-moves matrix deps npm format format-check install uninstall dist deb clean FORCE
 
 all: $(BUILD)/codex-poold $(BUILD)/codex-pool compile_commands.json
 
@@ -85,6 +85,7 @@ help:
 	@echo 'make bench [FAST=1]      what the pool costs between a worker and its reader, beside other relays'
 	@echo 'make bench-real          how soon a stream of the real Codex starts, by a process of its own and by the pool'
 	@echo 'make bench-moves         what moving threads is worth, measured [SEED=1] [SECONDS=30] [REAL=0] [FAST=1]'
+	@echo 'make matrix [VERSIONS=]  what holds on which Codex, old to new: installs them from npm (0.3 GB each), some 10 minutes'
 	@echo 'make soak [SECONDS=60] [SEED=n]  random clients and misbehaving workers, replayable'
 	@echo 'make man                 build/man/, by scdoc'
 	@echo 'make install|uninstall   [PREFIX=/usr/local] [DESTDIR=]'
@@ -216,6 +217,9 @@ bench: deps
 
 bench-real: all npm
 	@CODEX_POOL_BUILD='$(BUILD)' FAST='$(FAST)' node tests/bench/speed/real.mjs $(ARGS)
+
+matrix: all npm
+	@node tests/matrix/matrix.mjs $(VERSIONS)
 
 units: all
 	sh tests/systemd/units.sh

@@ -36,6 +36,19 @@ static const char *const valued[] = {
     "--startup-client-info",
     "--cloud-skills-snapshot",
     "--code-mode-host",
+    "--ws-auth",
+    "--ws-token-file",
+    "--ws-token-sha256",
+    "--ws-shared-secret-file",
+    "--ws-issuer",
+    "--ws-audience",
+    "--ws-max-clock-skew-seconds",
+};
+
+/* What `codex app-server` has behind it. */
+static const char *const server_commands[] = {
+    "daemon", "proxy", "generate-ts", "generate-json-schema", "generate-internal-json-schema",
+    "help",
 };
 
 static const char *const commands[] = {
@@ -102,12 +115,23 @@ static bool is_other_server(const char *word, const char *next)
            strcmp(word, "-h") == 0 || strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0;
 }
 
+/* Behind `app-server`: the value of a flag that is not known here, and no command. */
+static bool may_be_value(const char *before, const char *word)
+{
+    return before[0] == '-' && !strchr(before, '=') &&
+           !is_one_of(word, server_commands, ARRAY_LEN(server_commands));
+}
+
 /* Gathers the flags; false where it is anything but the server that the pool is. */
 static bool is_served(int argc, char **argv, char **flags, int *n)
 {
     bool server = false;
     for (int i = 1; i < argc; i++) {
         bool flag = argv[i][0] == '-';
+        if (!flag && server && may_be_value(argv[i - 1], argv[i])) {
+            flags[(*n)++] = argv[i];
+            continue;
+        }
         if (!flag && (server || strcmp(argv[i], "app-server") != 0))
             return false;
         if (!flag) {
@@ -152,6 +176,13 @@ static char *find_codex(void)
             return codex;
         path += n + 1;
     }
+}
+
+bool as_codex_has_other(void)
+{
+    char *codex = find_codex();
+    free(codex);
+    return codex != NULL;
 }
 
 static int become_codex(char **argv)

@@ -15,6 +15,9 @@ bool as_codex_called(const char *program);
  * Codex takes before its command. */
 bool as_codex_knows(const char *word);
 
+/* True if there is a codex in PATH that as_codex would become. */
+bool as_codex_has_other(void);
+
 /* Looks at a whole command line, argv[0] included. Where it is `[FLAGS] app-server [FLAGS]` on
  * standard input and output, and nobody's worker, AS_CODEX_SERVED with all the flags as a heap
  * array of *n borrowed words; else the process becomes the real codex, or an exit code says why it

@@ -16,7 +16,8 @@ const char cmd_app_server_help[] =
     "standard input and output. Give it the path of codex-pool where it asks for that\n"
     "of codex. Every flag is accepted and ignored, since how workers run is the\n"
     "daemon's setting; but -c, --enable and --disable go along as the config of each\n"
-    "thread that is opened here.\n"
+    "thread that is opened here. What is not that server (generate-ts, proxy, daemon,\n"
+    "another place to listen at, ...) is done by the codex in PATH.\n"
     "\n"
     "The end of standard input ends the connection, and with it what runs on it.\n"
     "\n"
@@ -186,9 +187,7 @@ static int step(struct bridge *b)
 
 int cmd_app_server(const struct cmd *cmd, const char *socket, int argc, char **argv)
 {
-    for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0)
-            return cmd_print_help(cmd);
+    (void)cmd;
     struct bridge *b = calloc(1, sizeof(*b));
     if (!b)
         return session_no_memory();

@@ -92,7 +92,18 @@ static const struct cmd *find_command(const char *name)
     return NULL;
 }
 
-static int run_command(const char *flag, int argc, char **argv);
+static int run_own(const char *flag, int argc, char **argv)
+{
+    _cleanup_free_ char *socket = NULL;
+    const struct cmd *cmd = find_command(argv[0]);
+    if (!cmd)
+        return usage_error("unknown command", argv[0]);
+    if (sockpath_find_for_client(flag, &socket) < 0) {
+        fputs("codex-pool: out of memory\n", stderr);
+        return CMD_FAILED;
+    }
+    return cmd->run(cmd, socket, argc - 1, argv + 1);
+}
 
 /* A command line of codex's; argv[0] stands for the program. */
 static int run_as_codex(const char *flag, int argc, char **argv)
@@ -106,28 +117,33 @@ static int run_as_codex(const char *flag, int argc, char **argv)
     /* There is room for one more. */
     memmove(flags + 1, flags, (size_t)n * sizeof(*flags));
     flags[0] = name;
-    code = run_command(flag, n + 1, flags);
+    code = run_own(flag, n + 1, flags);
     free(flags);
     return code;
+}
+
+/* A program that takes us for codex looks for codex's flags in it. */
+static int help_of_both(int argc, char **argv)
+{
+    (void)cmd_print_help(find_command("app-server"));
+    if (!as_codex_has_other())
+        return CMD_DONE;
+    puts("\nAnd what codex itself has:\n");
+    return fflush(stdout) == 0 ? run_as_codex(NULL, argc, argv) : CMD_FAILED;
 }
 
 static int run_command(const char *flag, int argc, char **argv)
 {
     if (argc == 0)
         return usage_error("a command is missing", NULL);
-    if (!find_command(argv[0]) && as_codex_knows(argv[0]))
+    bool server = strcmp(argv[0], "app-server") == 0;
+    if (server && argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+        return help_of_both(argc + 1, argv - 1);
+    if (server || (!find_command(argv[0]) && as_codex_knows(argv[0])))
         return run_as_codex(flag, argc + 1, argv - 1);
     if (argv[0][0] == '-')
         return usage_error("unknown option", argv[0]);
-    const struct cmd *cmd = find_command(argv[0]);
-    if (!cmd)
-        return usage_error("unknown command", argv[0]);
-    _cleanup_free_ char *socket = NULL;
-    if (sockpath_find_for_client(flag, &socket) < 0) {
-        fputs("codex-pool: out of memory\n", stderr);
-        return CMD_FAILED;
-    }
-    return cmd->run(cmd, socket, argc - 1, argv + 1);
+    return run_own(flag, argc, argv);
 }
 
 static int dispatch(int argc, char **argv)

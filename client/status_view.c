@@ -115,6 +115,17 @@ static void print_steering(FILE *to, const cJSON *steering, const struct style *
     }
 }
 
+/* What the Codex that runs cannot do. */
+static void print_limits(FILE *to, const cJSON *limits, const struct style *s)
+{
+    const cJSON *each;
+    cJSON_ArrayForEach(each, limits)
+    {
+        _cleanup_free_ char *words = shown(each);
+        fprintf(to, "%slimit%s    %s\n", s->bold, s->end, words ? words : "-");
+    }
+}
+
 static void print_summary(FILE *to, const cJSON *status, const struct style *s)
 {
     const cJSON *pool = member(status, "pool"), *queue = member(status, "queue");
@@ -126,6 +137,7 @@ static void print_summary(FILE *to, const cJSON *status, const struct style *s)
             version ? version : "-", number(status, "pid"));
     human_duration(to, number(status, "uptimeMs"));
     fprintf(to, "; codex %s (%s)\n", codex_version ? codex_version : "-", command ? command : "-");
+    print_limits(to, member(codex, "limits"), s);
     fprintf(to,
             "%spool%s     %.0f workers at most: %.0f ready, %.0f busy, %.0f starting, %.0f down\n",
             s->bold, s->end, number(pool, "size"), number(pool, "ready"), number(pool, "busy"),

@@ -2,6 +2,7 @@
 
 #include "daemon/abort.h"
 #include "daemon/client.h"
+#include "daemon/lacks.h"
 #include "daemon/move.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
@@ -14,6 +15,8 @@
 /* A Codex that has never closed a thread and does not close an idle one within this never will:
  * versions before 0.155 do not know the setting. */
 #define NO_UNLOAD_MS 1000
+/* Of one that is known for it: time to say that a turn is running after all. */
+#define KEPT_MS 200
 /* One that has so many of these to answer for a thread is not asked again: it does not listen. */
 #define ASKS_MAX 32
 
@@ -152,12 +155,10 @@ static void give_up(struct thread *t)
 {
     struct worker *w = t->owner;
     struct list blocked;
-    log_worker(w, LOG_INFO, "codex %s does not unload threads: they stay with it",
-               w->version ? w->version : "(of unknown version)");
+    lacks_unload(w);
     worker_ask(w, "thread/backgroundTerminals/clean", thread_params(t), NULL, NULL);
     if (t->unsubscribed)
         ownership_subscribe(t, NULL);
-    w->keeps_threads = true;
     t->evicting = t->unsubscribed = t->turn_open = false;
     t->running = 0;
     t->promised = 0;
@@ -180,7 +181,8 @@ static void overdue(struct thread *t)
 
 static bool keeps_threads(const struct thread *t, uint64_t age_ms)
 {
-    return !t->owner->unloads && !t->active && !t->evict_closed && age_ms >= NO_UNLOAD_MS;
+    uint64_t patience_ms = t->owner->keeps_threads ? KEPT_MS : NO_UNLOAD_MS;
+    return !t->owner->unloads && !t->active && !t->evict_closed && age_ms >= patience_ms;
 }
 
 static void on_evict(struct ev_loop *loop, ev_timer *timer, int revents)

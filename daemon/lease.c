@@ -50,18 +50,31 @@ static bool starts_turn(const struct request *r)
     return r->method->flags & (METHOD_TURN | METHOD_PROMISES | METHOD_GOAL | METHOD_QUEUE);
 }
 
+/* What a Codex of the client's own runs beside `t`: whoever waits there for the end of the other
+ * may be what the other waits for. */
+static bool beside(const struct worker *w, const struct thread *other, const struct thread *t)
+{
+    if (!t || !other)
+        return false;
+    bool own = t->subscriber && t->subscriber == w->lease.holder;
+    return thread_descends(other, t) || (own && thread_family(other) == thread_family(t));
+}
+
 bool lease_conflicts(const struct worker *w, const struct thread *t)
 {
     if (w->incoming && w->incoming != t)
         return true;
     list_for_each (it, &w->threads) {
         const struct thread *other = list_entry(it, struct thread, in_owner);
-        if ((runs(other) || other->promised) && !(t && thread_descends(other, t)))
+        if ((runs(other) || other->promised) && !beside(w, other, t))
             return true;
     }
     for (size_t i = 0; i < WORKER_SLOTS; i++) {
         const struct request *r = w->slots[i];
-        if (r && starts_turn(r) && !(t && request_names(r, t->id)))
+        if (!r || !starts_turn(r) || (t && request_names(r, t->id)))
+            continue;
+        if (!r->thread_id ||
+            !beside(w, threads_find(&w->server->threads, slice_str(r->thread_id)), t))
             return true;
     }
     return false;

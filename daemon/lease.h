@@ -14,8 +14,9 @@ enum lease_verdict {
 /* Of a worker that is leased. *until in ms of the monotonic clock, for LEASE_WAITS. */
 enum lease_verdict lease_judge(const struct worker *w, uint64_t *until);
 
-/* A thread on this worker other than `t` and its sub-agents is busy, or its next turn is sent and
- * not answered: nothing for `t` may start here now. t NULL: any thread counts. */
+/* A thread on this worker that is no relative of `t` is busy, or its next turn is sent and not
+ * answered: nothing for `t` may start here now. t NULL: any thread counts. For a `t` that the
+ * holder does not subscribe to only its sub-agents are relatives. */
 bool lease_conflicts(const struct worker *w, const struct thread *t);
 
 #endif

@@ -4,6 +4,7 @@
 #include "daemon/client.h"
 #include "daemon/control.h"
 #include "daemon/evict.h"
+#include "daemon/lacks.h"
 #include "daemon/lockholder.h"
 #include "daemon/loss.h"
 #include "daemon/move_check.h"
@@ -267,7 +268,7 @@ static void load(struct move *m)
 
 static void closed(struct move *m)
 {
-    m->thread->owner->unloads = true;
+    lacks_no_unload(m->thread->owner);
     load_next(m);
 }
 
@@ -334,7 +335,8 @@ static void closes_not(struct move *m)
         lose(m);
         return;
     }
-    w->keeps_threads = !w->unloads;
+    if (!w->unloads)
+        lacks_unload(w);
     m->back = m->may_close = true;
     m->tries = 0;
     load(m);
@@ -409,8 +411,7 @@ static void turn_began(struct move *m)
 static void closed_late(struct move *m)
 {
     m->may_close = false;
-    m->from->unloads = true;
-    m->from->keeps_threads = false;
+    lacks_no_unload(m->from);
     if (m->phase == MOVE_REPAIRING)
         load(m);
 }

@@ -3,6 +3,7 @@
 #include "daemon/abort.h"
 #include "daemon/client.h"
 #include "daemon/evict.h"
+#include "daemon/lacks.h"
 #include "daemon/move.h"
 #include "daemon/pool.h"
 #include "daemon/renew.h"
@@ -123,7 +124,7 @@ void ownership_end(struct thread *t)
     list_splice(&blocked, &t->blocked);
     closed_add(w->closed, slice_str(t->id));
     if (t->evicting || t->unsubscribed)
-        w->unloads = true;
+        lacks_no_unload(w);
     t->opening = NULL;
     threads_remove(&w->server->threads, t, &w->threads);
     bool again = id && begin_again(w, id, opening);

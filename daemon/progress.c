@@ -3,6 +3,7 @@
 #include "daemon/asks.h"
 #include "daemon/client.h"
 #include "daemon/evict.h"
+#include "daemon/lease.h"
 #include "daemon/move.h"
 #include "daemon/ownership.h"
 #include "daemon/pool.h"
@@ -293,7 +294,9 @@ static void loaded(struct worker *w, struct thread *t, struct request *r, const 
     t->turned = !slice_is(slice_str(r->method->name), "thread/start") && (!preview.p || preview.n);
 }
 
-static void opened(struct worker *w, struct request *r, const struct envelope *e)
+/* `from`: the open thread that the request names, if any. */
+static void opened(struct worker *w, struct request *r, const struct thread *from,
+                   const struct envelope *e)
 {
     struct slice id = json_get_text(e->result, "thread.id");
     const struct thread *before = id.n ? threads_find(&w->server->threads, id) : NULL;
@@ -310,6 +313,8 @@ static void opened(struct worker *w, struct request *r, const struct envelope *e
     if (had_early_mcp(w, id))
         t->keeps |= BIT(STAY_MCP);
     bool ephemeral = slice_is(json_get(e->result, "thread.ephemeral"), "true");
+    if (!joined && ephemeral && from && from != t)
+        t->side_of = thread_family(from);
     t->provisional = false;
     t->ephemeral = t->ephemeral || ephemeral;
     /* What was resumed or forked has a history; what was started has one with its first turn. */
@@ -317,7 +322,9 @@ static void opened(struct worker *w, struct request *r, const struct envelope *e
         t->persisted || (!ephemeral && !slice_is(slice_str(r->method->name), "thread/start"));
     t->stream = w->streams;
     ownership_subscribe(t, r->client);
-    if (w->lease.holder == r->client)
+    /* Who looks at one of its threads while another runs is not about to start a turn. */
+    bool looks = joined && lease_conflicts(w, NULL);
+    if (w->lease.holder == r->client && !looks)
         w->lease.opened_at = now_ms();
 }
 
@@ -361,7 +368,7 @@ static void on_success(struct worker *w, struct request *r, struct thread *t,
 {
     unsigned flags = r->method->flags;
     if (flags & METHOD_OPENS) {
-        opened(w, r, e);
+        opened(w, r, t, e);
         /* It may have replaced what another worker was thought to have. */
         t = thread_of(w, r);
     }

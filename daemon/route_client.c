@@ -143,14 +143,56 @@ void router_admit(struct request *r, struct worker *w)
         send_stream(r, w);
 }
 
+/* Nobody would miss this worker's process but for `t`: no other thread is open there, nobody has
+ * asked it for anything, and its holder holds it for a request alone. */
+static bool is_for_alone(const struct worker *w, const struct thread *t)
+{
+    if (w->lease.acquired || w->lease.pinned)
+        return false;
+    list_for_each (it, &w->threads) {
+        const struct thread *other = list_entry(it, struct thread, in_owner);
+        if (other->subscriber && !thread_descends(other, t))
+            return false;
+    }
+    for (size_t i = 0; i < WORKER_SLOTS; i++)
+        if (w->slots[i] && w->slots[i]->client)
+            return false;
+    return true;
+}
+
+/* Its Codex does not unload the thread. Its end does; then the request starts over. */
+static void unload_by_end(struct request *r, struct worker *w, const struct thread *t)
+{
+    if (!is_for_alone(w, t))
+        refuse_cold(r, "this Codex does not unload threads");
+    else if (request_park(r, REQUEST_PREPARING, &w->preparing))
+        worker_stop(w, true, "its Codex does not unload a thread that is to be opened anew");
+}
+
 void router_prepared(struct request *r, struct worker *w)
 {
     struct thread *t = thread_of(r);
+    if (w->state != WORKER_BUSY) {
+        pool_unlease_request(r);
+        router_route(r);
+        return;
+    }
     if (t && brings_settings(r->line))
-        refuse_cold(r, "this Codex does not unload threads");
+        unload_by_end(r, w, t);
     else
         send_stream(r, w);
     pool_settle(w);
+}
+
+/* The stream of this worker is the thread's, or a relative's. */
+static bool in_stream(const struct worker *w, const struct thread *t)
+{
+    list_for_each (it, &w->threads) {
+        const struct thread *other = list_entry(it, struct thread, in_owner);
+        if (other->stream == w->streams && thread_family(other) == thread_family(t))
+            return true;
+    }
+    return false;
 }
 
 /* Its client holds the owner, and nothing there is in the way. */
@@ -158,7 +200,7 @@ static bool may_use_now(const struct request *r, const struct worker *w, const s
 {
     if (w->lease.holder != r->client || w->state != WORKER_BUSY || lease_conflicts(w, t))
         return false;
-    bool other_thread = t->stream != w->streams && !w->lease.acquired;
+    bool other_thread = !in_stream(w, t) && !w->lease.acquired;
     return !(r->method->flags & METHOD_RESUME) || !other_thread;
 }
 

@@ -2,6 +2,7 @@
 
 #include "daemon/abort.h"
 #include "daemon/asks.h"
+#include "daemon/lacks.h"
 #include "daemon/lockholder.h"
 #include "daemon/move.h"
 #include "daemon/move_hide.h"
@@ -132,6 +133,8 @@ static void answer(struct worker *w, const struct envelope *e, struct slice line
         drop(w, e);
         return;
     }
+    if (!r->client)
+        lacks_heard(w, r->method->name, e->error);
     if (r->done) {
         r->done(w, e, r->arg);
         r->done = NULL;

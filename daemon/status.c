@@ -4,6 +4,7 @@
 #include "daemon/children.h"
 #include "daemon/client.h"
 #include "daemon/crew.h"
+#include "daemon/lacks.h"
 #include "daemon/mobile.h"
 #include "daemon/problems.h"
 #include "daemon/renew.h"
@@ -39,6 +40,9 @@ static cJSON *codex(const struct server *s)
     text(o, "command", s->config->codex_command);
     text(o, "path", path);
     text(o, "version", latest ? latest->version : NULL);
+    cJSON *limits = lacks_list(s);
+    if (limits && !cJSON_AddItemToObject(o, "limits", limits))
+        cJSON_Delete(limits);
     return o;
 }
 

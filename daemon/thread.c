@@ -135,6 +135,13 @@ bool thread_descends(const struct thread *t, const struct thread *of)
     return t != NULL;
 }
 
+uint64_t thread_family(const struct thread *t)
+{
+    while (t->parent)
+        t = t->parent;
+    return t->side_of ? t->side_of : thread_hash(slice_str(t->id));
+}
+
 void thread_set_turn(struct thread *t, struct slice turn_id)
 {
     if (t->turn_id && slice_is(turn_id, t->turn_id))

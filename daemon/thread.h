@@ -22,6 +22,8 @@ struct thread {
     struct request *opening; /* the thread/resume that is sent and not answered */
     struct list blocked;     /* requests that wait until it is closed */
 
+    uint64_t side_of; /* an ephemeral fork: the family of what it was forked from; 0: of its own */
+
     unsigned long stream; /* the owner's stream that it last took part in */
     bool provisional;     /* known only from a thread/resume that is not answered */
     bool ephemeral;
@@ -87,6 +89,10 @@ bool thread_busy(const struct thread *t);
 
 /* `t` is `of` or one of its sub-agents, at any depth. */
 bool thread_descends(const struct thread *t, const struct thread *of);
+
+/* The same, never 0, for all that may run beside each other in one stream: a thread, its sub-agents
+ * at any depth, and the ephemeral forks in which its client asks something aside. */
+uint64_t thread_family(const struct thread *t);
 
 /* Remembers the id of the turn that runs. A failed allocation leaves none. */
 void thread_set_turn(struct thread *t, struct slice turn_id);

@@ -205,7 +205,8 @@ static void forget_process(struct worker *w)
     w->start_error = w->stop_reason = w->mark = NULL;
     w->pid = 0;
     w->exited = w->output_closed = w->exec_failed = w->probing = w->verifying = w->unloads =
-        w->failed = false;
+        w->keeps_threads = w->failed = false;
+    w->lacks = 0;
     w->retire = NULL;
     w->held_until = w->held_last = 0;
     memset(w->closed, 0, sizeof(*w->closed));

@@ -114,6 +114,7 @@ struct worker {
     bool exited;        /* its status is known; what is left in its pipes is being read */
     bool unloads;       /* has been seen to close a thread: this Codex lets go */
     bool keeps_threads; /* has been seen not to */
+    unsigned lacks;     /* methods that it does not know, see lacks.c */
     bool probing;       /* asked whether it is alive */
     bool verifying;     /* asked what is still loaded */
     bool exec_failed;

@@ -175,3 +175,12 @@ bool rpc_says_not_free(struct slice error)
     return message.n && (memmem(message.p, message.n, writer, sizeof(writer) - 1) ||
                          memmem(message.p, message.n, closing, sizeof(closing) - 1));
 }
+
+bool rpc_says_unknown_method(struct slice error)
+{
+    /* Codex's own words (0.105 to 0.169), before the list of those that it knows. */
+    static const char unknown[] = "Invalid request: unknown variant";
+    if (!error.n)
+        return false;
+    return slice_starts(json_get_text(error, "message"), unknown);
+}

@@ -66,6 +66,9 @@ char *rpc_error(struct slice id, int code, const char *message, cJSON *more);
  * because it is letting go of it itself. */
 bool rpc_says_not_free(struct slice error);
 
+/* The same: it does not know the method at all. */
+bool rpc_says_unknown_method(struct slice error);
+
 /* "queueFull", "shutdown", …; "invalidRequest" for the codes of JSON-RPC itself. */
 const char *rpc_reason(int code);
 

@@ -77,14 +77,13 @@ test('its thread is interrupted although requests of others wait for room at the
 });
 
 test('with a watch on one worker and a request that waits for it, while another worker is idle', async (t) => {
-    const [daemon] = await startPool(t, 2, { config: NEVER });
+    const [daemon] = await startPool(t, 2, { config: { ...NEVER, moves: 'never' } });
     const a = await PoolClient.open(daemon, { name: 'a' });
     const first = await a.startThread();
     const worker = daemon.fake.owner(first);
     await a.startTurn(first);
     await a.next('turn/started');
-    const second = worker.load('second');
-    worker.status(second.id, 'idle');
+    const { thread: second } = await a.request('thread/fork', { threadId: first });
     await a.request('fs/watch', { threadId: first, watchId: 'w', path: '/tmp' });
     a.startTurn(second.id);
     await daemon.untilStatus((s) => s.queue.length === 1, 'its second turn waits');

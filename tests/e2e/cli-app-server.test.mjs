@@ -230,9 +230,3 @@ test('a pipe\'s reader that leaves ends it too', async (t) => {
     await within(closed, 'the connection to close');
     assert.match((await process.end()).err, /exit 1\n/);
 });
-
-test('--help is ours', async (t) => {
-    const { code, out } = await run(t, ['app-server', '--help']);
-    assert.equal(code, 0);
-    assert.match(out, /^usage: codex-pool .*app-server/);
-});

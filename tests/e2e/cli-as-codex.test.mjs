@@ -24,12 +24,23 @@ async function places(t, real = 'echo "real: $0 $*"') {
     return { dir, codex: join(dir, 'link/codex'), PATH: `${join(dir, 'link')}:${join(dir, 'real')}:${process.env.PATH}` };
 }
 
+/** `app-server` in other words than those that the pool serves. */
+const OTHER_SERVERS = [
+    ['app-server', 'generate-ts', '--out', 'x'], ['app-server', 'generate-json-schema', '--help'], ['app-server', 'help'],
+    ['app-server', 'proxy', '--sock', '/s'], ['app-server', 'daemon', 'start'], ['app-server', 'of-tomorrow'],
+    ['app-server', '-c', 'a=1', 'proxy'], ['-c', 'a=1', 'app-server', 'proxy'], ['app-server', '--strict-config', 'daemon', 'stop'],
+    ['app-server', '--flag-of-tomorrow', 'x', 'y'], ['app-server', '--flag-of-tomorrow=x', 'y'],
+    ['app-server', '--listen', 'ws://127.0.0.1:1', '--ws-auth', 'capability-token'], ['app-server', '--listen', 'unix://'],
+    ['app-server', '--listen=unix:///s'], ['app-server', '--listen=off'], ['app-server', '--listen'],
+    ['app-server', '--print-startup-config'], ['app-server', '--version'], ['app-server', '-V'], ['app-server', '-c', 'a=1', '-h'],
+];
+
 test('as codex: all but the server goes to the real one', async (t) => {
     const { dir, codex, PATH } = await places(t);
     for (const args of [
-        ['exec', '--json', 'a b'], ['login', 'status'], [], ['--version'], ['app-server', '--help'], ['run'], ['status'],
-        ['-c', 'model="x"', 'exec', '-'], ['-m', 'app-server', 'hello'], ['app-server', 'generate-ts', '--out', 'x'],
-        ['app-server', '--listen', 'ws://127.0.0.1:1'], ['app-server', '--listen=off'], ['app-server', '--print-startup-config'],
+        ['exec', '--json', 'a b'], ['login', 'status'], [], ['--version'], ['run'], ['status'],
+        ['-c', 'model="x"', 'exec', '-'], ['-m', 'app-server', 'hello'],
+        ['app-server', '--help'], ...OTHER_SERVERS,
     ]) {
         const { code, out, err } = await new Process(t, codex, args, { env: { PATH } }).end();
         assert.deepEqual({ code, out, err }, { code: 0, out: `real: ${dir}/real/codex ${args.join(' ')}\n`, err: '' });
@@ -46,6 +57,38 @@ test('as codex-pool: its own commands are its own, those of codex alone go to th
     const { code, err } = await run(t, ['exce', 'x'], { env: { PATH } });
     assert.equal(code, 64);
     assert.match(err, /unknown command 'exce'/);
+});
+
+test('as codex-pool: only the server on standard input and output is the pool\'s', async (t) => {
+    const { dir, PATH } = await places(t);
+    for (const args of OTHER_SERVERS) {
+        const { code, out, err } = await run(t, ['--socket', '/nowhere', ...args], { env: { PATH } });
+        assert.deepEqual({ code, out, err }, { code: 0, out: `real: ${dir}/real/codex ${args.join(' ')}\n`, err: '' });
+    }
+    for (const flags of [
+        [], ['--listen', 'stdio://'], ['--listen=stdio://'], ['--stdio'], ['--strict-config', '--analytics-default-enabled'],
+        ['--flag-of-tomorrow', 'x'], ['--flag-of-tomorrow', '--listen=stdio://'], ['--ws-auth', 'signed-bearer-token'],
+        ['--code-mode-host', 'proxy'], ['--profile', 'help'],
+    ]) {
+        const { code, out, err } = await run(t, ['--socket', '/nowhere', 'app-server', ...flags], { env: { PATH } });
+        assert.deepEqual({ flags, code, out }, { flags, code: 69, out: '' });
+        assert.match(err, /no daemon at \/nowhere/);
+    }
+    const alone = await run(t, ['app-server', 'generate-ts'], { env: { PATH: dir } });
+    assert.equal(alone.code, 69);
+    assert.match(alone.err, /there is no other codex in PATH/);
+});
+
+test('as codex-pool: the help of app-server is its own, and then that of the real one', async (t) => {
+    const { dir, PATH } = await places(t);
+    for (const flag of ['--help', '-h']) {
+        const { code, out } = await run(t, ['app-server', flag], { env: { PATH } });
+        assert.equal(code, 0);
+        assert.match(out, /^usage: codex-pool .*app-server[^]*\nexit: 0 [^]*\nAnd what codex itself has:\n\nreal: /);
+        assert.ok(out.endsWith(`real: ${dir}/real/codex app-server ${flag}\n`));
+        const alone = await run(t, ['app-server', flag], { env: { PATH: dir } });
+        assert.deepEqual(alone, { code: 0, signal: null, out: out.slice(0, out.indexOf('\nAnd what')), err: '' });
+    }
 });
 
 test('the link of the README', async (t) => {
@@ -144,14 +187,16 @@ test('with overrides too, much goes through, and the last line without an end', 
     assert.match(rest, /^\{"method":"last"\}\n?$/);
 });
 
-test('a daemon whose codex is the link gets a worker, not itself', async (t) => {
-    const fake = await FakeCodexHost.start();
-    t.after(() => fake.stop());
-    const { codex, PATH } = await places(t, `exec ${fake.command} "$@"`);
-    const linked = Object.assign(Object.create(fake), { env: { ...fake.env, PATH }, command: codex });
-    const daemon = await startDaemon(t, { fake: linked, config: { poolSize: 1 } });
-    await daemon.untilStatus((s) => s.pool.ready === 1, 'the worker is ready');
-    const client = await PoolClient.open(daemon);
-    assert.ok(await client.startThread());
-    await client.close();
-});
+for (const [what, command] of [['the link', (places) => places.codex], ['codex-pool', () => CODEX_POOL]]) {
+    test(`a daemon whose codex is ${what} gets a worker, not itself`, async (t) => {
+        const fake = await FakeCodexHost.start();
+        t.after(() => fake.stop());
+        const there = await places(t, `exec ${fake.command} "$@"`);
+        const linked = Object.assign(Object.create(fake), { env: { ...fake.env, PATH: there.PATH }, command: command(there) });
+        const daemon = await startDaemon(t, { fake: linked, config: { poolSize: 1 } });
+        await daemon.untilStatus((s) => s.pool.ready === 1, 'the worker is ready');
+        const client = await PoolClient.open(daemon);
+        assert.ok(await client.startThread());
+        await client.close();
+    });
+}

@@ -28,7 +28,7 @@ test('status is a table on a terminal that is wide enough', { skip: noTerminal }
     const { turn, threadId } = await runTurn(daemon, 'first');
     const { waiting } = await waitInLine(daemon, 'second');
     await terminal.pool('--socket', daemon.socket, 'status');
-    const screen = await terminal.shows(/\$$/);
+    const screen = await terminal.shows(/\n\$$/);
     assert.match(screen, /^1 worker: 1 busy; 1 waiting, longest \d/m);
     assert.match(screen, new RegExp(`^ +1  busy  .*  turn/started  .*  ${threadId}$`, 'm'));
     assert.match(screen, /^ +1 +\d+ +second +thread\/start .*  any worker +- +all workers are busy$/m);
@@ -42,7 +42,7 @@ test('its colours are for how things are, and none where NO_COLOR is set', { ski
         [down, { NO_COLOR: '1' }, /^1 worker: 1 down/m]]) {
         const { daemon, terminal } = await played(t, () => status, { env, width: 150 });
         await terminal.pool('--socket', daemon.socket, 'status');
-        await terminal.shows(/\$$/);
+        await terminal.shows(/\n\$$/);
         assert.match(await terminal.screen({ styled: true }), expected);
     }
 });

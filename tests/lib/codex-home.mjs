@@ -10,8 +10,9 @@ const MODULES = path.join(ROOT, 'build/npm/node_modules');
 /** The program that npm puts on the path: a Node.js script that starts the native one. */
 export const codexWrapper = path.join(MODULES, '.bin/codex');
 
-/** Codex itself. Fails with what to do where it is not installed. */
+/** Codex itself, or the one that $TEST_CODEX names. Fails with what to do where it is not installed. */
 export function codexBinary() {
+    if (process.env.TEST_CODEX) return process.env.TEST_CODEX;
     const vendor = path.join(MODULES, `@openai/codex-linux-${process.arch}/vendor`);
     const [target] = fs.existsSync(vendor) ? fs.readdirSync(vendor) : [];
     const binary = path.join(vendor, target ?? '', 'bin/codex');

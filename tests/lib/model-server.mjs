@@ -298,9 +298,9 @@ async function text(stream) {
     return Buffer.concat(chunks).toString('utf8');
 }
 
-/** Codex puts its own notes among the user's messages, each in a tag of its own. */
+/** Codex puts its own notes among the user's messages, each in a tag of its own; older ones begin with a heading. */
 function isCodexNote(text) {
-    return /^<(environment_context|turn_aborted|user_instructions|subagent_notification)\b/.test(text);
+    return /^(# AGENTS\.md instructions|<(environment_context|turn_aborted|user_instructions|subagent_notification)\b)/.test(text);
 }
 
 function conversation(input) {

@@ -340,8 +340,9 @@ const defaults = {
         this.notify('thread/started', { thread: this.describe(thread) });
     },
     'thread/fork'(request) {
-        const thread = this.load(this.host.newThreadId());
-        this.host.disk.add(thread.id);
+        const { ephemeral = false } = request.params;
+        const thread = this.load(this.host.newThreadId(), { ephemeral });
+        if (!ephemeral) this.host.disk.add(thread.id);
         this.reply(request, this.opened(thread));
         this.notify('thread/started', { thread: this.describe(thread) });
     },

@@ -23,11 +23,11 @@ export function ask(program, ...args) {
     return { code: result.status, stdout: result.stdout, stderr: result.stderr };
 }
 
-/** What `--help` prints. */
+/** What `--help` prints, without that of a codex which may be in PATH. */
 export function help(program, ...command) {
     const { code, stdout, stderr } = ask(program, ...command, '--help');
     if (code !== 0) throw new Error(`${command} --help: ${code} ${stderr}`);
-    return stdout;
+    return stdout.split('\nAnd what codex itself has:\n')[0];
 }
 
 /** The options that a help names. */

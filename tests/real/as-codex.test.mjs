@@ -1,9 +1,9 @@
 // A link named codex that is codex-pool: programs that start `codex` are served by the pool, their `-c` included.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import { generateText } from 'ai';
@@ -12,6 +12,7 @@ import { PoolClient } from '../lib/client.mjs';
 import { codexBinary } from '../lib/codex-home.mjs';
 import { cleanEnv, pool } from '../lib/daemon.mjs';
 import { say } from '../lib/model-server.mjs';
+import { LIMIT_MS } from '../lib/wait.mjs';
 import { startRig, turn } from './rig.mjs';
 
 /** The link, in a directory of its own. */
@@ -55,3 +56,18 @@ for (const [side, program] of [['codex itself', () => codexBinary()], ['the link
         assert.ok(JSON.stringify(rig.model.requests.at(-1).body).includes('Be brief, said the flag.'));
     });
 }
+
+test('what codex-pool app-server is asked for beside the server, codex does', async (t) => {
+    const rig = await startRig(t);
+    const PATH = `${dirname(codexBinary())}:${cleanEnv().PATH}`;
+    const env = { ...cleanEnv(), ...rig.home.env, PATH, CODEX_POOL_SOCKET: rig.daemon.socket };
+    const ask = (...args) => spawnSync(pool, ['app-server', ...args], { env, cwd: rig.home.cwd, encoding: 'utf8', timeout: LIMIT_MS });
+    assert.equal(ask('generate-ts', '--out', join(rig.home.cwd, 'types')).status, 0);
+    const types = readFileSync(join(rig.home.cwd, 'types/ClientRequest.ts'), 'utf8');
+    assert.match(types, /"thread\/start"/);
+    assert.match(ask('proxy', '--help').stdout, /--sock/);
+    const { stdout } = ask('--help');
+    assert.match(stdout, /^usage: codex-pool /);
+    assert.match(stdout, /\nUsage: codex app-server .*[^]*--listen <URL>/);
+    assert.equal((await rig.daemon.status()).counters.streams, 0);
+});

@@ -61,7 +61,7 @@ test('a worker killed while its shell runs takes the shell along; the other work
     await until(() => !shells.some(isAlive), `the shell is dead: ${shells}`);
 
     other.asked.release();
-    assert.equal(said(await other.turnCompleted(other.threadId)), 'one two');
+    assert.equal(said(await other.turnCompleted(other.threadId), other), 'one two');
     assert.ok(!other.has('error'));
 });
 

@@ -21,7 +21,7 @@ test('of two streams on one worker the second starts when the first is over', as
     assert.equal(rig.model.requests.length, 1, 'the model hears of the second only when it has a worker');
 
     first.asked.release();
-    assert.equal(said(await first.turnCompleted(first.threadId)), 'one two');
+    assert.equal(said(await first.turnCompleted(first.threadId), first), 'one two');
     const assigned = await second.next('pool/assigned');
     assert.equal(assigned.params.worker, first.worker);
     assert.ok(assigned.params.waitedMs >= 0);
@@ -110,7 +110,7 @@ test('shutdown refuses those who wait and lets the running turn finish', async (
     await assert.rejects(holder.request('thread/start', {}), { code: -32012 });
     assert.equal(rig.daemon.exit, undefined, 'the turn still runs');
     holder.asked.release();
-    assert.equal(said(await holder.turnCompleted(holder.threadId)), 'one two');
+    assert.equal(said(await holder.turnCompleted(holder.threadId), holder), 'one two');
     assert.deepEqual(await rig.daemon.exited, { code: 0, signal: null });
 });
 
@@ -128,7 +128,7 @@ test('four threads on one connection run on four workers', async (t) => {
     requests.forEach((request) => request.release());
     const ends = await Promise.all(threads.map((id) => client.turnCompleted(id)));
     assert.deepEqual(
-        ends.map(said),
+        ends.map((end) => said(end, client)),
         names.map((name) => name + name),
     );
 });

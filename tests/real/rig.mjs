@@ -120,9 +120,13 @@ function commandLine(pid) {
     }
 }
 
-/** What the agent said in a turn that has completed. */
-export function said({ params }) {
-    return params.turn.items
+/** What the agent said in a turn that has completed. Older versions do not say it again at its end: its client knows. */
+export function said({ params }, client) {
+    const { threadId, turn } = params;
+    const told = client.notifications
+        .filter((m) => m.method === 'item/completed' && m.params.threadId === threadId && m.params.turnId === turn.id)
+        .map((m) => m.params.item);
+    return (turn.items.length > 0 ? turn.items : told)
         .filter((item) => item.type === 'agentMessage')
         .map((item) => item.text)
         .join('\n');
@@ -133,7 +137,7 @@ export async function turn(client, threadId, text, params = {}) {
     await client.startTurn(threadId, text, params);
     const completed = await client.turnCompleted(threadId);
     const { status, error } = completed.params.turn;
-    return { status, error, text: said(completed) };
+    return { status, error, text: said(completed, client) };
 }
 
 /** What the model was told, as lines. */

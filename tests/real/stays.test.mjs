@@ -28,7 +28,7 @@ async function goesOn(client, threadId, act) {
     await sent;
     const { params } = await client.next('pool/assigned', ({ id }) => id === sent.id);
     const completed = await client.turnCompleted(threadId);
-    return { worker: params.worker, text: said(completed) };
+    return { worker: params.worker, text: said(completed, client) };
 }
 
 async function assertMovedOnce({ stage, owner }, worker) {
@@ -158,7 +158,7 @@ for (const [name, [words, options]] of Object.entries(STAYS)) {
         await sent;
         const { params } = await client.next('pool/assigned', ({ id }) => id === sent.id);
         assert.equal(params.worker, owner);
-        assert.equal(said(await client.turnCompleted(talk.id)), 'here');
+        assert.equal(said(await client.turnCompleted(talk.id), client), 'here');
         assert.equal(await stage.moves(), 0);
     });
 }

@@ -5,7 +5,7 @@ import { Duplex } from 'node:stream';
 import test from 'node:test';
 import { WebSocket } from 'ws';
 import { codexBinary } from '../lib/codex-home.mjs';
-import { hold, say, shell, steps } from '../lib/model-server.mjs';
+import { hold, say, shell, spawnAgent, steps, waitAgent } from '../lib/model-server.mjs';
 import { Tui, hasTmux } from '../lib/tui.mjs';
 import { until, within } from '../lib/wait.mjs';
 import { startRig, turn } from './rig.mjs';
@@ -108,6 +108,67 @@ test('codex --remote: a command is approved', { skip: noTmux }, async (t) => {
     await tui.press('y', (screen) => !screen.includes('Would you like to run'));
     await tui.shows('approved-42');
     await tui.shows('• done');
+    await tui.quit();
+    await rig.untilClean();
+});
+
+test('codex --remote: a second one waits for the worker of the first', { skip: noTmux }, async (t) => {
+    const rig = await startRig(t);
+    rig.model.on('mine', hold('it begins', ' it ends'));
+    rig.model.on('yours', say('yours it is'));
+    rig.model.on('Generate a concise', say('{"title":"a title"}'));
+    const first = await Tui.start(rig);
+    await first.enter('mine');
+    await first.shows('it begins');
+    const asked = await rig.model.request('mine');
+    const second = await Tui.start(rig);
+    await rig.daemon.untilStatus((s) => s.clients.filter((c) => c.name === 'codex-tui' && c.waiting > 0).length === 2,
+        'its thread waits, as does the title of the first');
+    await second.enter('yours');
+    assert.equal(prompts(rig).includes('yours'), false);
+    asked.release();
+    await first.shows('• it begins it ends');
+    await second.shows('• yours it is');
+    await Promise.all([first.quit(), second.quit()]);
+    await rig.untilClean();
+});
+
+test('codex --remote: a sub-agent that asks is looked at while its parent waits for it', { skip: noTmux }, async (t) => {
+    const rig = await startRig(t, { home: { policy: 'on-request', sandbox: 'read-only' } });
+    rig.model.on('look around', steps(shell('echo approved-$((40+2))', { escalated: true }), say('looked around')));
+    rig.model.on('delegate', steps(spawnAgent('look around'), waitAgent(), say('all done')));
+    rig.model.on('Generate a concise', say('{"title":"a title"}'));
+    const tui = await Tui.start(rig);
+    await tui.enter('delegate');
+    await tui.shows('or o to open thread');
+    await tui.press('o', (screen) => screen.includes('› look around'));
+    await tui.shows('Would you like to run the following command?');
+    await tui.press('y', (screen) => !screen.includes('Would you like to run'));
+    await tui.shows('approved-42');
+    await tui.shows('• looked around');
+    await until(() => prompts(rig).some((text) => TITLE.test(text)), 'its second thread has had its turn, too');
+    await tui.quit();
+    await rig.untilClean();
+});
+
+test('codex --remote: aside of a turn that runs', { skip: noTmux }, async (t) => {
+    const rig = await startRig(t);
+    rig.model.on('long', hold('it begins', ' it ends'));
+    rig.model.on('aside', say('by the way'));
+    rig.model.on('Generate a concise', say('{"title":"a title"}'));
+    const tui = await Tui.start(rig);
+    await tui.enter('long');
+    await tui.shows('it begins');
+    const asked = await rig.model.request('long');
+    await tui.enter('/side aside');
+    await tui.shows('• by the way');
+    // Once: one more would be for the main conversation.
+    tui.key('C-c');
+    await until(() => !tui.screen.includes('Side from main thread') && tui.screen.includes('it begins'), 'the main one is back');
+    assert.equal(asked.state, 'open');
+    tui.key('Escape');
+    await asked.cut();
+    await tui.shows('Conversation interrupted');
     await tui.quit();
     await rig.untilClean();
 });

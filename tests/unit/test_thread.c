@@ -82,6 +82,10 @@ START_TEST(sub_agents_descend_and_go_to_their_grandparent)
     ck_assert(thread_descends(parent, parent));
     ck_assert(!thread_descends(parent, child));
     ck_assert(!thread_descends(other, parent));
+    ck_assert_uint_eq(thread_family(grandchild), thread_family(parent));
+    ck_assert_uint_ne(thread_family(other), thread_family(parent));
+    other->side_of = thread_family(grandchild);
+    ck_assert_uint_eq(thread_family(other), thread_family(parent));
     threads_remove(&ts, child, &loaded);
     ck_assert_ptr_eq(grandchild->parent, parent);
     threads_remove(&ts, parent, &loaded);
