@@ -352,6 +352,7 @@ static void init_lists(struct server *s)
     list_init(&s->doomed);
     list_init(&s->dirty_clients);
     list_init(&s->resumed);
+    list_init(&s->parks);
     list_init(&s->dirty_workers);
     list_init(&s->unready);
     list_init(&s->retrying);
