@@ -319,6 +319,40 @@ static void print_clients(FILE *to, const cJSON *clients, const struct style *s)
     table_deinit(&t);
 }
 
+static char *thread_ids(const cJSON *ids)
+{
+    int n = cJSON_GetArraySize(ids);
+    _cleanup_free_ char *first = shown(cJSON_GetArrayItem(ids, 0));
+    char *text = NULL;
+    if (n < 2)
+        return take_ptr(first);
+    return asprintf(&text, "%s and %d more", first ? first : "-", n - 1) < 0 ? NULL : text;
+}
+
+/* Whose connection has gone, to come back. */
+static void print_parked(FILE *to, const cJSON *parked, const struct style *s)
+{
+    static const char *const titles[] = {"PARKED", "NAME",    "UID",    "SINCE",
+                                         "LEFT",   "WORKERS", "THREAD", "WHY"};
+    struct table t;
+    const cJSON *each;
+    table_init(&t, titles, ARRAY_LEN(titles), 0x1C);
+    cJSON_ArrayForEach(each, parked)
+    {
+        table_printf(&t, "client %.0f", number(each, "client"));
+        table_cell(&t, shown(member(each, "name")));
+        table_cell(&t, shown(member(each, "uid")));
+        table_cell(&t, written(human_duration, member(each, "parkedMs")));
+        table_cell(&t, written(human_duration, member(each, "leftMs")));
+        table_cell(&t, worker_ids(member(each, "workers")));
+        table_cell(&t, thread_ids(member(each, "threadIds")));
+        table_cell(&t, shown(member(each, "why")));
+    }
+    fputc('\n', to);
+    table_print(&t, to, s->bold, s->end);
+    table_deinit(&t);
+}
+
 void status_view_print(FILE *to, const cJSON *status, bool colour)
 {
     const struct style *s = colour ? &coloured : &plain;
@@ -333,4 +367,6 @@ void status_view_print(FILE *to, const cJSON *status, bool colour)
         print_waiters(to, status, s);
     if (cJSON_GetArraySize(member(status, "clients")) > 0)
         print_clients(to, member(status, "clients"), s);
+    if (cJSON_GetArraySize(member(status, "parked")) > 0)
+        print_parked(to, member(status, "parked"), s);
 }

@@ -138,11 +138,19 @@ void asks_repeat(struct client *c)
     }
 }
 
-size_t asks_of_client(const struct client *c)
+size_t asks_of_client(const struct client *c, const char **first)
 {
     size_t n = 0;
-    list_for_each (it, &c->asks)
-        n += !list_entry(it, struct ask, in_client)->answered;
+    if (first)
+        *first = NULL;
+    list_for_each (it, &c->asks) {
+        const struct ask *a = list_entry(it, struct ask, in_client);
+        if (a->answered)
+            continue;
+        if (first && n == 0)
+            *first = a->method;
+        n++;
+    }
     return n;
 }
 

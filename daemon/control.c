@@ -366,7 +366,8 @@ void control_tell_moved(const struct thread *t, const struct worker *from, const
         struct client *c = list_entry(it, struct client, in_clients);
         bool concerned = c == holder || c == subscriber;
         bool users = c->admin || (holder && holder->uid == c->uid);
-        if (c->doomed || !((c->wants_queue_events && concerned) || (c->wants_moves && users)))
+        if (c->doomed || (c->park && !concerned) ||
+            !((c->wants_queue_events && concerned) || (c->wants_moves && users)))
             continue;
         cJSON *params = rpc_object();
         cJSON_AddStringToObject(params, "threadId", t->id);

@@ -5,6 +5,8 @@
 #include "daemon/steer.h"
 #include "daemon/trace.h"
 #include "daemon/websocket.h"
+#include "daemon/why.h"
+#include "daemon/worker.h"
 #include "proto/json.h"
 
 #include <stdio.h>
@@ -13,6 +15,10 @@
 #define TOKEN_BYTES 16
 #define TOKEN_DIGITS ((size_t)2 * TOKEN_BYTES)
 
+/* More of them help nobody, and make every status long. */
+#define SHOWN 1000
+#define THREADS_SHOWN 100
+
 /* For who does not say. */
 #define TTL_MS 600000
 
@@ -20,7 +26,7 @@ struct park {
     struct list in_server;
     struct client *client;
     char token[TOKEN_DIGITS + 1];
-    uint64_t since; /* ms */
+    uint64_t since, until; /* ms */
     ev_timer ttl;
     bool last_call; /* see time_is_over */
 };
@@ -130,6 +136,7 @@ static void part(struct client *c, struct park *p, struct client *rest, uint64_t
     client_hand_over(c, rest);
     client_close_after_output(rest);
     c->park = p;
+    p->until = now_ms() + ttl_ms;
     list_append(&s->parks, &p->in_server);
     ev_timer_set(&p->ttl, (double)ttl_ms / 1e3, 0.);
     ev_timer_start(s->loop, &p->ttl);
@@ -213,7 +220,7 @@ static char *attached(const struct client *c, struct slice id)
     cJSON *requests = cJSON_AddArrayToObject(result, "requests");
     list_for_each (it, &c->requests)
         rpc_add(requests, NULL, cJSON_CreateRaw(list_entry(it, struct request, in_client)->id));
-    cJSON_AddNumberToObject(result, "asks", (double)asks_of_client(c));
+    cJSON_AddNumberToObject(result, "asks", (double)asks_of_client(c, NULL));
     cJSON_AddNumberToObject(result, "missedBytes", (double)outbuf_len(&c->out));
     cJSON_AddNumberToObject(result, "parkedMs", (double)(now_ms() - c->park->since));
     return rpc_result(id, result);
@@ -293,4 +300,68 @@ void park_attach(struct client *c, struct slice line, const struct envelope *e)
     client_send_take(c, answer);
     if (!c->doomed)
         attach(c, parked);
+}
+
+size_t park_count(const struct server *s)
+{
+    size_t n = 0;
+    list_for_each (it, &s->parks)
+        n++;
+    return n;
+}
+
+/* What it waits for, or is at, in words. */
+static const char *why(const struct client *c, char *room, size_t n)
+{
+    const char *method, *leased;
+    if (asks_of_client(c, &method)) {
+        (void)snprintf(room, n, "waits for an answer to %.*s", EVENT_MAX, method);
+        json_clean_text(room);
+        return room;
+    }
+    if (c->n_waiting)
+        return "waits in line";
+    if (list_empty(&c->leases))
+        return list_empty(&c->threads) ? "nothing is left" : "threads are open";
+    leased = why_leased(list_first(&c->leases, struct worker, lease.in_client));
+    (void)snprintf(room, n, "holds a worker: %s", leased ? leased : "");
+    return room;
+}
+
+static cJSON *status_of(const struct park *p)
+{
+    const struct client *c = p->client;
+    uint64_t now = now_ms();
+    size_t n = 0;
+    char room[128];
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddNumberToObject(o, "client", c->id);
+    cJSON_AddNumberToObject(o, "uid", c->uid);
+    if (c->name)
+        cJSON_AddStringToObject(o, "name", c->name);
+    cJSON_AddNumberToObject(o, "parkedMs", (double)(now - p->since));
+    cJSON_AddNumberToObject(o, "leftMs", p->until > now ? (double)(p->until - now) : 0);
+    cJSON_AddNumberToObject(o, "missedBytes", (double)outbuf_len(&c->out));
+    cJSON_AddNumberToObject(o, "asks", (double)asks_of_client(c, NULL));
+    cJSON *threads = cJSON_AddArrayToObject(o, "threadIds");
+    list_for_each (it, &c->threads)
+        if (n++ < THREADS_SHOWN)
+            rpc_add(threads, NULL,
+                    cJSON_CreateString(list_entry(it, struct thread, in_client)->id));
+    cJSON *workers = cJSON_AddArrayToObject(o, "workers");
+    list_for_each (it, &c->leases)
+        rpc_add(workers, NULL,
+                cJSON_CreateNumber(list_entry(it, struct worker, lease.in_client)->id));
+    cJSON_AddStringToObject(o, "why", why(c, room, sizeof(room)));
+    return o;
+}
+
+cJSON *park_status(const struct server *s)
+{
+    cJSON *list = cJSON_CreateArray();
+    size_t n = 0;
+    list_for_each (it, &s->parks)
+        if (n++ < SHOWN)
+            rpc_add(list, NULL, status_of(list_entry(it, struct park, in_server)));
+    return list;
 }

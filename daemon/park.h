@@ -22,6 +22,12 @@ void park_attach(struct client *c, struct slice line, const struct envelope *e);
 /* More is kept for a parked client: dooms it where that is too much. */
 void park_check_output(struct client *c);
 
+/* For pool/status: who is parked, the first of them. */
+cJSON *park_status(const struct server *s);
+
+/* How many are. */
+size_t park_count(const struct server *s);
+
 /* Forgets its token. Harmless for a client that is not parked. */
 void park_end(struct client *c);
 

@@ -5,6 +5,7 @@
 #include "daemon/client.h"
 #include "daemon/crew.h"
 #include "daemon/mobile.h"
+#include "daemon/park.h"
 #include "daemon/problems.h"
 #include "daemon/renew.h"
 #include "daemon/request.h"
@@ -183,7 +184,7 @@ static cJSON *client(const struct client *c)
     number(o, "uid", c->uid);
     number(o, "pid", (uint64_t)c->pid);
     text(o, "name", c->name);
-    text(o, "transport", client_transport_name(c->transport));
+    text(o, "transport", c->park ? "parked" : client_transport_name(c->transport));
     number(o, "waiting", c->n_waiting);
     cJSON *workers = cJSON_AddArrayToObject(o, "workers");
     list_for_each (it, &c->leases)
@@ -205,6 +206,10 @@ static cJSON *counters(const struct counters *c)
     number(o, "queued", c->queued);
     number(o, "aborted", c->aborted);
     number(o, "cancelled", c->cancelled);
+    number(o, "parked", c->parked);
+    number(o, "attached", c->attached);
+    number(o, "parkedExpired", c->parked_expired);
+    number(o, "parkedOverflowed", c->parked_overflowed);
     number(o, "timedOut", c->timed_out);
     number(o, "rejected", c->rejected);
     number(o, "workerStarts", c->worker_starts);
@@ -310,6 +315,7 @@ cJSON *status_build(struct server *s)
     cJSON *clients = cJSON_AddArrayToObject(o, "clients");
     list_for_each (it, &s->clients)
         rpc_add(clients, NULL, client(list_entry(it, struct client, in_clients)));
+    rpc_add(o, "parked", park_status(s));
     rpc_add(o, "counters", counters(&s->counters));
     rpc_add(o, "waitMs", times(s->waits_ms, s->counters.waits));
     rpc_add(o, "moveMs", times(s->moves_ms, s->counters.moves));

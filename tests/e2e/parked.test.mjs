@@ -1,8 +1,11 @@
 // A conversation that waits for a person outlives its connection: pool/detach, pool/attach.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, copyFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
-import { startPool } from '../lib/daemon.mjs';
+import { cleanEnv, pool, startPool } from '../lib/daemon.mjs';
 import { runTurn, settled, waitInLine } from '../lib/scenes.mjs';
 import { openWebSocket } from '../lib/websocket.mjs';
 
@@ -193,5 +196,175 @@ test('who has something already cannot attach, and who has nothing cannot be par
     await other.request('thread/unsubscribe', { threadId });
     await other.request('pool/trace', {});
     await assert.rejects(attach(daemon, token, other), refused(-32600, /something of its own/));
+    await attach(daemon, token);
+});
+
+/** A parked client whose turn waits for an approval: {daemon, worker, token, scene}. */
+async function parked(t, config = {}, params = {}, poolSize = 1) {
+    const [daemon] = await startPool(t, poolSize, { config: { ...NEVER, ...config } });
+    const scene = await asking(daemon);
+    const { token, ttlMs } = await detach(scene.client, params);
+    return { daemon, ...scene, token, ttlMs };
+}
+
+test('past its ttlMs it has disconnected: its turn is interrupted, and the next in line has the worker', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: NEVER });
+    const { client, threadId } = await asking(daemon);
+    const { waiting } = await waitInLine(daemon);
+    const { token } = await detach(client, { ttlMs: 50 });
+    assert.deepEqual((await worker.expect('turn/interrupt')).params, { threadId, turnId: '' });
+    await worker.expect('thread/unsubscribe');
+    await waiting;
+    await assert.rejects(attach(daemon, token), noSuchToken);
+    const { counters, parked: left } = await daemon.status();
+    assert.deepEqual([counters.parked, counters.attached, counters.parkedExpired, left], [1, 0, 1, []]);
+    assert.match(daemon.log, /client \d+: parked for \d+ ms and not attached: aborted/);
+});
+
+test('nobody is parked for longer than maxParkedMs', async (t) => {
+    const { ttlMs, worker } = await parked(t, { maxParkedMs: 200 }, { ttlMs: 1e9 });
+    assert.equal(ttlMs, 200);
+    await worker.expect('turn/interrupt');
+});
+
+test('the status tells who is parked, and so does the command', async (t) => {
+    const { daemon, threadId, token } = await parked(t, {}, { ttlMs: 50000 });
+    const { parked: [{ parkedMs, leftMs, client, ...rest }, ...others], clients } = await daemon.status();
+    assert.deepEqual(others, []);
+    assert.deepEqual(rest, {
+        uid: process.getuid(), name: 'a', missedBytes: 0, asks: 1, threadIds: [threadId], workers: [1],
+        why: `waits for an answer to ${APPROVAL}`,
+    });
+    assert.ok(parkedMs >= 0 && leftMs > 0 && parkedMs + leftMs <= 50000, `${parkedMs} and ${leftMs}`);
+    assert.equal(clients.find((each) => each.id === client).transport, 'parked');
+    const shown = spawnSync(pool, ['--socket', daemon.socket, 'status'], { encoding: 'utf8' }).stdout;
+    assert.match(shown, /^PARKED +NAME .*WHY$/m);
+    assert.match(shown, new RegExp(`^client ${client} +a +\\d+ .* 1 +${threadId} +waits for an answer to ${APPROVAL}$`, 'm'));
+    await attach(daemon, token);
+    assert.deepEqual((await daemon.status()).parked, []);
+});
+
+for (const limit of ['maxParkedClients', 'maxParkedPerUid']) {
+    test(`no more than ${limit}`, async (t) => {
+        const { daemon, token } = await parked(t, { [limit]: 1 }, {}, 2);
+        const { client } = await runTurn(daemon, 'b');
+        await assert.rejects(client.request('pool/detach'), (error) => refused(-32001, new RegExp(limit))(error) &&
+            error.data.reason === 'queueFull' && error.data.retryable);
+        await client.request('pool/ping');
+        await attach(daemon, token);
+        await detach(client);
+    });
+}
+
+test('one who is due more than maxParkedBytes is aborted', async (t) => {
+    const { daemon, worker, turn, token } = await parked(t, { maxParkedBytes: 20000 });
+    const { waiting } = await waitInLine(daemon);
+    turn.delta('x'.repeat(15000));
+    turn.delta('x'.repeat(15000));
+    await worker.expect('turn/interrupt');
+    await waiting;
+    await assert.rejects(attach(daemon, token), noSuchToken);
+    assert.equal((await daemon.status()).counters.parkedOverflowed, 1);
+    assert.match(daemon.log, /client \d+: parked and due more than maxParkedBytes \(20000\): aborted/);
+});
+
+test('a parked client does not hold up its worker, whatever that has to say', async (t) => {
+    const { daemon, turn, token } = await parked(t);
+    const big = 'x'.repeat(100000);
+    for (let i = 0; i < 20; i++) turn.delta(big);
+    turn.complete();
+    await daemon.untilStatus((s) => s.parked[0].missedBytes > 2e6 && s.pool.busy === 0, 'all is kept');
+    const { client } = await attach(daemon, token);
+    await client.next('turn/completed');
+    assert.deepEqual(texts(client), Array(20).fill(big));
+});
+
+test('a worker that dies meanwhile: on attach it is told as anybody', async (t) => {
+    const { daemon, worker, threadId, ask, token } = await parked(t);
+    await worker.die();
+    await daemon.untilStatus((s) => s.counters.workerExits === 1 && s.pool.ready === 1, 'another one is there');
+    const { client, answer } = await attach(daemon, token);
+    assert.deepEqual([answer.threads, answer.asks], [[], 0]);
+    await client.next('thread/closed');
+    assert.deepEqual(events(client), ['answer attach', 'error', 'turn/completed', 'serverRequest/resolved',
+        'thread/status/changed', 'thread/closed']);
+    assert.deepEqual((await client.next('serverRequest/resolved')).params, { threadId, requestId: ask.id });
+    assert.equal((await client.resumeThread(threadId)), threadId);
+});
+
+test('an administrator ends one who is parked, as anybody', async (t) => {
+    const { daemon, worker, token } = await parked(t);
+    const admin = await PoolClient.connect(daemon.socket, 'admin');
+    const [{ client }] = (await admin.request('pool/status')).parked;
+    await admin.request('pool/kick', { client });
+    assert.equal(worker.received('turn/interrupt').length, 1);
+    await assert.rejects(attach(daemon, token), noSuchToken);
+    assert.equal((await daemon.status()).pool.busy, 0);
+});
+
+test('a pool that drains waits for who is parked, and lets it come back', async (t) => {
+    const { daemon, turn, threadId, token } = await parked(t);
+    const admin = await PoolClient.connect(daemon.socket, 'admin');
+    let drained = false;
+    const draining = admin.request('pool/drain').then(() => { drained = true; });
+    const { client } = await attach(daemon, token);
+    const ask = await client.next(APPROVAL);
+    await settled(client);
+    assert.equal(drained, false);
+    client.send({ id: ask.id, result: { decision: 'accept' } });
+    turn.complete();
+    await client.turnCompleted(threadId);
+    await draining;
+});
+
+test('a worker that is to be replaced, or for which there is no room, keeps who is parked', async (t) => {
+    const { daemon, worker, turn, threadId, token } = await parked(t);
+    const admin = await PoolClient.connect(daemon.socket, 'admin');
+    const recycled = admin.request('pool/recycle', { worker: 1 });
+    const resized = await admin.request('pool/resize', { size: 2 });
+    assert.deepEqual(resized, { size: 2 });
+    daemon.writeConfig({ maxParkedClients: 5 });
+    await admin.request('pool/reload');
+    const { client } = await attach(daemon, token);
+    client.send({ id: (await client.next(APPROVAL)).id, result: { decision: 'accept' } });
+    turn.complete();
+    await client.turnCompleted(threadId);
+    assert.equal(worker.gone, false);
+    await client.request('thread/unsubscribe', { threadId });
+    assert.deepEqual(await recycled, { recycled: [1] });
+});
+
+test('a daemon that stops interrupts the turns of who is parked, like others, and leaves nothing', async (t) => {
+    const { daemon, worker } = await parked(t);
+    daemon.signal('SIGTERM');
+    await worker.expect('turn/interrupt');
+    await daemon.exited;
+});
+
+test('while it stops nobody is parked any more, but who is may come back', async (t) => {
+    const { daemon, turn, threadId, token } = await parked(t, { drainTimeoutMs: 60000 }, {}, 2);
+    const other = await PoolClient.open(daemon, { initialize: false });
+    const { client: b, turn: second } = await runTurn(daemon, 'b');
+    daemon.signal('SIGTERM');
+    await daemon.untilLog(/stopping/);
+    await assert.rejects(b.request('pool/detach'), refused(-32012, /shut down/));
+    const { client } = await attach(daemon, token, other);
+    client.send({ id: (await client.next(APPROVAL)).id, result: { decision: 'accept' } });
+    turn.complete();
+    await client.turnCompleted(threadId);
+    second.complete();
+    assert.deepEqual(await daemon.exited, { code: 0, signal: null });
+});
+
+test('a token of another user\'s is none', { skip: process.getuid() !== 0 && 'needs root' }, async (t) => {
+    const { daemon, token } = await parked(t, { allowUids: [0, 65534], socketMode: '0666' });
+    for (const dir of [daemon.dir, join(daemon.dir, 'run')]) chmodSync(dir, 0o755);
+    const copy = join(daemon.dir, 'codex-pool');
+    copyFileSync(pool, copy);
+    chmodSync(copy, 0o755);
+    const tried = spawnSync('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', copy, '--socket', daemon.socket,
+        'call', 'pool/attach', JSON.stringify({ token })], { encoding: 'utf8', env: cleanEnv() });
+    assert.equal(tried.status, 1, tried.stderr);
+    assert.match(tried.stderr + tried.stdout, /token names nobody who is parked: it is unknown, used or expired/);
     await attach(daemon, token);
 });
