@@ -60,6 +60,7 @@ static const struct {
     NUMBER("startTimeoutMs", start_timeout_ms, 1, MS_MAX, 30000),
     NUMBER("drainTimeoutMs", drain_timeout_ms, 0, MS_MAX, 30000),
     NUMBER("clientStallTimeoutMs", client_stall_timeout_ms, 1, MS_MAX, 60000),
+    NUMBER("maxParked", max_parked, 0, CONFIG_MAX_PARKED_MAX, 0),
     NUMBER("maxParkedClients", max_parked_clients, 0, 1000000, 64),
     NUMBER("maxParkedPerUid", max_parked_per_uid, 0, 1000000, 0),
     NUMBER("maxParkedMs", max_parked_ms, 1, MS_MAX, 3600000),

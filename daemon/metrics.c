@@ -111,6 +111,8 @@ static void workers(FILE *to, const struct server *s)
         }
     }
     gauge(to, "size", (double)s->config->pool_size, "Workers at most (poolSize).");
+    gauge(to, "parked_workers", (double)s->n_parked,
+          "Workers beside poolSize, since they wait for a person (maxParked).");
     head(to, "workers", "gauge", "Workers by their state.");
     for (size_t i = 0; i < ARRAY_LEN(n); i++)
         fprintf(to, "codex_pool_workers{state=\"%s\"} %zu\n",

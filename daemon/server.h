@@ -92,6 +92,7 @@ struct server {
 
     struct worker **workers; /* n_workers of them, ids from 1 */
     size_t n_workers;
+    size_t n_parked; /* of them: beside poolSize, see crew_count_parked */
     struct threads threads;
     struct queue queue;
     struct list unready;     /* requests that wait for any worker to be ready */

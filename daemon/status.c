@@ -52,6 +52,7 @@ static cJSON *pool(const struct server *s)
     number(o, "size", (uint64_t)s->config->pool_size);
     number(o, "ready", n[WORKER_IDLE] + n[WORKER_BUSY] + n[WORKER_ABORTING]);
     number(o, "busy", n[WORKER_BUSY] + n[WORKER_ABORTING]);
+    number(o, "parked", s->n_parked);
     number(o, "starting", n[WORKER_STARTING]);
     number(o, "down", n[WORKER_DOWN] + n[WORKER_STOPPING]);
     return o;
@@ -163,6 +164,7 @@ static cJSON *worker(const struct worker *w)
     rpc_add(o, "lease", lease(w));
     rpc_add(o, "lastEvent", last_event(w));
     number(o, "unansweredAsks", asks_open(w));
+    cJSON_AddBoolToObject(o, "parked", w->parked);
     number(o, "threads", count(&w->threads));
     number(o, "streams", w->streams);
     number(o, "restarts", w->restarts);
