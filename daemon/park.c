@@ -210,13 +210,37 @@ static struct client *find(const struct client *c, struct slice token)
     return found;
 }
 
-static char *attached(const struct client *c, struct slice id)
+static void add_threads(cJSON *result, const struct client *c)
+{
+    cJSON *threads = cJSON_AddArrayToObject(result, "threads");
+    cJSON *turns = cJSON_AddArrayToObject(result, "turns");
+    list_for_each (it, &c->threads) {
+        const struct thread *t = list_entry(it, struct thread, in_client);
+        rpc_add(threads, NULL, cJSON_CreateString(t->id));
+        if (!t->running)
+            continue;
+        cJSON *turn = cJSON_CreateObject();
+        cJSON_AddStringToObject(turn, "threadId", t->id);
+        cJSON_AddStringToObject(turn, "turnId", t->turn_id ? t->turn_id : "");
+        rpc_add(turns, NULL, turn);
+    }
+}
+
+static void add_workers(cJSON *to, const struct client *c)
+{
+    cJSON *workers = cJSON_AddArrayToObject(to, "workers");
+    list_for_each (it, &c->leases)
+        rpc_add(workers, NULL,
+                cJSON_CreateNumber(list_entry(it, struct worker, lease.in_client)->id));
+}
+
+/* The answer to who has attached it. */
+static char *describe(const struct client *c, struct slice id)
 {
     cJSON *result = rpc_object();
     cJSON_AddNumberToObject(result, "client", c->id);
-    cJSON *threads = cJSON_AddArrayToObject(result, "threads");
-    list_for_each (it, &c->threads)
-        rpc_add(threads, NULL, cJSON_CreateString(list_entry(it, struct thread, in_client)->id));
+    add_workers(result, c);
+    add_threads(result, c);
     cJSON *requests = cJSON_AddArrayToObject(result, "requests");
     list_for_each (it, &c->requests)
         rpc_add(requests, NULL, cJSON_CreateRaw(list_entry(it, struct request, in_client)->id));
@@ -291,7 +315,7 @@ void park_attach(struct client *c, struct slice line, const struct envelope *e)
                "token names nobody who is parked: it is unknown, used or expired.");
         return;
     }
-    char *answer = attached(parked, e->id);
+    char *answer = describe(parked, e->id);
     if (!reserve(c, answer, &parked->out)) {
         free(answer);
         refuse(c, e, RPC_INTERNAL, "Out of memory for what was missed.");
@@ -348,10 +372,7 @@ static cJSON *status_of(const struct park *p)
         if (n++ < THREADS_SHOWN)
             rpc_add(threads, NULL,
                     cJSON_CreateString(list_entry(it, struct thread, in_client)->id));
-    cJSON *workers = cJSON_AddArrayToObject(o, "workers");
-    list_for_each (it, &c->leases)
-        rpc_add(workers, NULL,
-                cJSON_CreateNumber(list_entry(it, struct worker, lease.in_client)->id));
+    add_workers(o, c);
     cJSON_AddStringToObject(o, "why", why(c, room, sizeof(room)));
     return o;
 }

@@ -15,8 +15,9 @@
 /* {"ttlMs"?} → {"token","ttlMs"}: the answer is the last that the connection gets. */
 void park_detach(struct client *c, struct slice line, const struct envelope *e);
 
-/* {"token"} → {"client","threads","requests","asks","missedBytes","parkedMs"}, then what was
- * missed. For a connection that has nothing yet; `c` is doomed where it was given away. */
+/* {"token"} → {"client","workers","threads","turns","requests","asks","missedBytes","parkedMs"},
+ * then what was missed. For a connection that has nothing yet; `c` is doomed where it was given
+ * away. */
 void park_attach(struct client *c, struct slice line, const struct envelope *e);
 
 /* More is kept for a parked client: dooms it where that is too much. */

@@ -53,7 +53,10 @@ for (const dialect of ['lines', 'WebSocket']) {
         await settled(b);
         const by = dialect === 'lines' ? undefined : await openWebSocket(daemon, { initialize: false });
         const { client, answer } = await attach(daemon, token, by);
-        assert.deepEqual([answer.threads, answer.requests, answer.asks], [[scene.threadId], [], 1]);
+        const { client: _, missedBytes, parkedMs, ...rest } = answer;
+        const turns = [{ threadId: scene.threadId, turnId: scene.turn.id }];
+        assert.deepEqual(rest, { workers: [1], threads: [scene.threadId], turns, requests: [], asks: 1 });
+        assert.ok(missedBytes > 50 && parkedMs >= 0);
         const again = await client.next(APPROVAL);
         assert.deepEqual([again.id, again.params], [scene.ask.id, scene.ask.params]);
         client.send({ id: again.id, result: { decision: 'accept' } });
