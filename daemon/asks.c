@@ -221,6 +221,8 @@ void asks_answer(struct client *c, const struct envelope *e, struct slice line)
     if (t && e->result.p && remembered(e->result))
         t->keeps |= 1U << STAY_APPROVALS;
     a->answered = true;
+    free(a->line);
+    a->line = NULL;
     if (!a->resolves)
         ask_free(a);
 }
