@@ -1,6 +1,7 @@
 #include "daemon/park.h"
 
 #include "daemon/asks.h"
+#include "daemon/control.h"
 #include "daemon/request.h"
 #include "daemon/steer.h"
 #include "daemon/trace.h"
@@ -136,7 +137,7 @@ static void part(struct client *c, struct park *p, struct client *rest, uint64_t
     client_hand_over(c, rest);
     client_close_after_output(rest);
     c->park = p;
-    p->until = now_ms() + ttl_ms;
+    p->until = p->since + ttl_ms;
     list_append(&s->parks, &p->in_server);
     ev_timer_set(&p->ttl, (double)ttl_ms / 1e3, 0.);
     ev_timer_start(s->loop, &p->ttl);
@@ -295,6 +296,7 @@ static void attach(struct client *c, struct client *parked)
     send_missed(parked, &missed);
     outbuf_deinit(&missed);
     asks_repeat(parked);
+    control_positions_changed(parked->server);
     parked->server->counters.attached++;
     log_client(parked, LOG_INFO, "attached by client %u after %llu ms", c->id,
                (unsigned long long)ms);

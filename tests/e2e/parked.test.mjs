@@ -170,6 +170,23 @@ test('one who waits in line may leave, too, and is served meanwhile', async (t) 
     assert.ok((await client.nextAnswer()).result.thread.id);
 });
 
+test('places in the queue are not kept for later: one that is back is told of its own', async (t) => {
+    const [daemon] = await startPool(t, 1, { config: NEVER });
+    await runTurn(daemon);
+    const ahead = await Promise.all(['b', 'c'].map((name) => waitInLine(daemon, name)));
+    const { client: first } = await waitInLine(daemon, 'd');
+    const other = (await waitInLine(daemon, 'e')).client;
+    const { token } = await detach(first);
+    // Each time when the others have been told, nothing is kept for the one who has left.
+    await ahead[0].client.request('pool/cancel', { id: ahead[0].waiting.id });
+    await other.next('pool/queued', (p) => p.position === 3);
+    await ahead[1].client.request('pool/cancel', { id: ahead[1].waiting.id });
+    await other.next('pool/queued', (p) => p.position === 2);
+    const { client } = await attach(daemon, token);
+    assert.deepEqual((await client.next('pool/queued')).params.position, 1);
+    assert.deepEqual(events(client), ['answer attach', 'pool/queued']);
+});
+
 test('a token works once, and no other does', async (t) => {
     const [daemon] = await startPool(t, 1, { config: NEVER });
     const { client: first } = await runTurn(daemon);
