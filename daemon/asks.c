@@ -43,6 +43,19 @@ static struct ask *find_raw(const struct worker *w, struct slice raw_id)
     return NULL;
 }
 
+/* As it came. False when out of memory: then the last one, if any, is kept. */
+static bool keep_line(struct ask *a, const struct envelope *e, struct slice line)
+{
+    char *copy = slice_dup(line);
+    if (!copy)
+        return false;
+    free(a->line);
+    a->line = copy;
+    a->line_len = line.n;
+    a->id_at = (size_t)(e->id.p - line.p);
+    return true;
+}
+
 static struct ask *ask_new(struct worker *w, struct client *c, const struct envelope *e,
                            struct slice line)
 {
@@ -56,10 +69,7 @@ static struct ask *ask_new(struct worker *w, struct client *c, const struct enve
     a->raw_id = slice_dup(e->id);
     a->thread_id = slice_dup(e->thread_id);
     a->method = slice_dup(e->method);
-    a->line = slice_dup(line);
-    a->line_len = line.n;
-    a->id_at = (size_t)(e->id.p - line.p);
-    if (!a->raw_id || !a->thread_id || !a->method || !a->line) {
+    if (!a->raw_id || !a->thread_id || !a->method || !keep_line(a, e, line)) {
         ask_free(a);
         return NULL;
     }
@@ -121,7 +131,9 @@ void asks_from_worker(struct worker *w, const struct envelope *e, struct slice l
         ask_free(a);
         a = NULL;
     }
-    if (!a && !(a = ask_new(w, c, e, line))) {
+    if (a) {
+        (void)keep_line(a, e, line);
+    } else if (!(a = ask_new(w, c, e, line))) {
         decline(w, e->id, "out of memory");
         return;
     }
