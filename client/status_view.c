@@ -131,8 +131,9 @@ static void print_summary(FILE *to, const cJSON *status, const struct style *s)
             s->bold, s->end, number(pool, "size"), number(pool, "ready"), number(pool, "busy"),
             number(pool, "starting"), number(pool, "down"));
     if (number(pool, "parked") > 0)
-        fprintf(to, "          %.0f of the busy ones are parked and not counted\n",
-                number(pool, "parked"));
+        fprintf(to, "         %.0f of the busy ones %s parked and %s not count\n",
+                number(pool, "parked"), number(pool, "parked") > 1 ? "are" : "is",
+                number(pool, "parked") > 1 ? "do" : "does");
     fprintf(to, "%squeue%s    %.0f of %.0f waiting", s->bold, s->end, number(queue, "length"),
             number(queue, "max"));
     if (number(queue, "length") > 0) {

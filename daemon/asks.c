@@ -43,19 +43,6 @@ static struct ask *find_raw(const struct worker *w, struct slice raw_id)
     return NULL;
 }
 
-/* As it came. False when out of memory: then the last one, if any, is kept. */
-static bool keep_line(struct ask *a, const struct envelope *e, struct slice line)
-{
-    char *copy = slice_dup(line);
-    if (!copy)
-        return false;
-    free(a->line);
-    a->line = copy;
-    a->line_len = line.n;
-    a->id_at = (size_t)(e->id.p - line.p);
-    return true;
-}
-
 static struct ask *ask_new(struct worker *w, struct client *c, const struct envelope *e,
                            struct slice line)
 {
@@ -69,7 +56,10 @@ static struct ask *ask_new(struct worker *w, struct client *c, const struct enve
     a->raw_id = slice_dup(e->id);
     a->thread_id = slice_dup(e->thread_id);
     a->method = slice_dup(e->method);
-    if (!a->raw_id || !a->thread_id || !a->method || !keep_line(a, e, line)) {
+    a->line = slice_dup(line);
+    a->line_len = line.n;
+    a->id_at = (size_t)(e->id.p - line.p);
+    if (!a->raw_id || !a->thread_id || !a->method || !a->line) {
         ask_free(a);
         return NULL;
     }
@@ -104,13 +94,12 @@ static struct client *who_answers(const struct worker *w, const struct thread *t
     return foreign && !(t->opening && t->opening->client == c) ? NULL : c;
 }
 
-static void send_ask(struct ask *a)
+static void send_ask(struct ask *a, struct slice line, size_t id_at)
 {
     char id[24];
     int n = snprintf(id, sizeof(id), "%" PRId64, a->id);
     a->missed = a->client->park;
-    client_send_spliced(a->client, (struct slice){a->line, a->line_len}, a->id_at,
-                        strlen(a->raw_id), (struct slice){id, (size_t)n});
+    client_send_spliced(a->client, line, id_at, strlen(a->raw_id), (struct slice){id, (size_t)n});
 }
 
 void asks_from_worker(struct worker *w, const struct envelope *e, struct slice line)
@@ -131,13 +120,11 @@ void asks_from_worker(struct worker *w, const struct envelope *e, struct slice l
         ask_free(a);
         a = NULL;
     }
-    if (a) {
-        (void)keep_line(a, e, line);
-    } else if (!(a = ask_new(w, c, e, line))) {
+    if (!a && !(a = ask_new(w, c, e, line))) {
         decline(w, e->id, "out of memory");
         return;
     }
-    send_ask(a);
+    send_ask(a, line, (size_t)(e->id.p - line.p));
 }
 
 void asks_repeat(struct client *c)
@@ -145,7 +132,7 @@ void asks_repeat(struct client *c)
     list_for_each (it, &c->asks) {
         struct ask *a = list_entry(it, struct ask, in_client);
         if (!a->answered && !a->missed)
-            send_ask(a);
+            send_ask(a, (struct slice){a->line, a->line_len}, a->id_at);
         a->missed = false;
     }
 }

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { cleanEnv, pool, startPool } from '../lib/daemon.mjs';
 import { runTurn, settled, waitInLine } from '../lib/scenes.mjs';
+import { until } from '../lib/wait.mjs';
 import { openWebSocket } from '../lib/websocket.mjs';
 
 const APPROVAL = 'item/commandExecution/requestApproval';
@@ -164,7 +165,7 @@ test('one who waits in line may leave, too, and is served meanwhile', async (t) 
     const { token } = await detach(first);
     turn.complete();
     await holder.request('thread/unsubscribe', { threadId });
-    await worker.expect('thread/start', () => worker.received('thread/start').length === 2);
+    await until(() => worker.received('thread/start').length === 2, 'it is served');
     const { client } = await attach(daemon, token);
     await client.next('thread/started');
     assert.ok((await client.nextAnswer()).result.thread.id);
@@ -262,6 +263,26 @@ test('the status tells who is parked, and so does the command', async (t) => {
     assert.match(shown, new RegExp(`^client ${client} +a +\\d+ .* 1 +${threadId} +waits for an answer to ${APPROVAL}$`, 'm'));
     await attach(daemon, token);
     assert.deepEqual((await daemon.status()).parked, []);
+});
+
+test('the status tells why each of them is', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { ...NEVER, openLingerMs: 0 } });
+    const whys = async () => Object.fromEntries((await daemon.status()).parked.map((each) => [each.name, each.why]));
+    const { client: a, turn, threadId } = await runTurn(daemon, 'a');
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    b.request('thread/start');
+    await daemon.untilStatus((s) => s.queue.length === 1, 'b waits');
+    await detach(a);
+    await detach(b);
+    assert.deepEqual(await whys(), { a: 'holds a worker: turn', b: 'waits in line' });
+    worker.hold('thread/start');
+    turn.complete();
+    const [, request] = await until(() => worker.received('thread/start').length === 2 && worker.received('thread/start'), 'b is served');
+    assert.deepEqual(await whys(), { a: 'threads are open', b: 'holds a worker: request' });
+    worker.refuse(request, -32600, 'no');
+    worker.unload(threadId);
+    await settled(await PoolClient.open(daemon, { name: 'c' }));
+    assert.deepEqual(await whys(), { a: 'nothing is left', b: 'nothing is left' });
 });
 
 for (const limit of ['maxParkedClients', 'maxParkedPerUid']) {
