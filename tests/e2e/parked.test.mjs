@@ -333,6 +333,19 @@ test('a worker that dies meanwhile: on attach it is told as anybody', async (t) 
     assert.equal((await client.resumeThread(threadId)), threadId);
 });
 
+test('a trace sees each message when it is due, and the request that is made again', async (t) => {
+    const { daemon, turn, threadId, ask, answered, token } = await parked(t);
+    const watch = await PoolClient.open(daemon, { name: 'watch' });
+    await watch.request('pool/trace', { threadId });
+    turn.delta('meanwhile');
+    const way = (wanted) => watch.next('pool/trace', (p) => p.way === wanted);
+    assert.equal((await way('daemon>client')).params.method, DELTA);
+    await attach(daemon, token);
+    const { params } = await way('daemon>client');
+    assert.deepEqual([params.method, params.clientId, params.workerId, params.worker, params.threadId],
+        [APPROVAL, ask.id, answered.id, 1, threadId]);
+});
+
 test('an administrator ends one who is parked, as anybody', async (t) => {
     const { daemon, worker, token } = await parked(t);
     const admin = await PoolClient.connect(daemon.socket, 'admin');
