@@ -142,6 +142,10 @@ static void print_summary(FILE *to, const cJSON *status, const struct style *s)
             "%spool%s     %.0f workers at most: %.0f ready, %.0f busy, %.0f starting, %.0f down\n",
             s->bold, s->end, number(pool, "size"), number(pool, "ready"), number(pool, "busy"),
             number(pool, "starting"), number(pool, "down"));
+    if (number(pool, "parked") > 0)
+        fprintf(to, "         %.0f of the busy ones %s parked and %s not count\n",
+                number(pool, "parked"), number(pool, "parked") > 1 ? "are" : "is",
+                number(pool, "parked") > 1 ? "do" : "does");
     fprintf(to, "%squeue%s    %.0f of %.0f waiting", s->bold, s->end, number(queue, "length"),
             number(queue, "max"));
     if (number(queue, "length") > 0) {
@@ -331,6 +335,40 @@ static void print_clients(FILE *to, const cJSON *clients, const struct style *s)
     table_deinit(&t);
 }
 
+static char *thread_ids(const cJSON *ids)
+{
+    int n = cJSON_GetArraySize(ids);
+    _cleanup_free_ char *first = shown(cJSON_GetArrayItem(ids, 0));
+    char *text = NULL;
+    if (n < 2)
+        return take_ptr(first);
+    return asprintf(&text, "%s and %d more", first ? first : "-", n - 1) < 0 ? NULL : text;
+}
+
+/* Whose connection has gone, to come back. */
+static void print_parked(FILE *to, const cJSON *parked, const struct style *s)
+{
+    static const char *const titles[] = {"PARKED", "NAME",    "UID",    "SINCE",
+                                         "LEFT",   "WORKERS", "THREAD", "WHY"};
+    struct table t;
+    const cJSON *each;
+    table_init(&t, titles, ARRAY_LEN(titles), 0x1C);
+    cJSON_ArrayForEach(each, parked)
+    {
+        table_printf(&t, "client %.0f", number(each, "client"));
+        table_cell(&t, shown(member(each, "name")));
+        table_cell(&t, shown(member(each, "uid")));
+        table_cell(&t, written(human_duration, member(each, "parkedMs")));
+        table_cell(&t, written(human_duration, member(each, "leftMs")));
+        table_cell(&t, worker_ids(member(each, "workers")));
+        table_cell(&t, thread_ids(member(each, "threadIds")));
+        table_cell(&t, shown(member(each, "why")));
+    }
+    fputc('\n', to);
+    table_print(&t, to, s->bold, s->end);
+    table_deinit(&t);
+}
+
 void status_view_print(FILE *to, const cJSON *status, bool colour)
 {
     const struct style *s = colour ? &coloured : &plain;
@@ -345,4 +383,6 @@ void status_view_print(FILE *to, const cJSON *status, bool colour)
         print_waiters(to, status, s);
     if (cJSON_GetArraySize(member(status, "clients")) > 0)
         print_clients(to, member(status, "clients"), s);
+    if (cJSON_GetArraySize(member(status, "parked")) > 0)
+        print_parked(to, member(status, "parked"), s);
 }

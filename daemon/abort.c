@@ -77,7 +77,7 @@ static void close_threads(struct client *c)
 void abort_client(struct client *c)
 {
     struct server *s = c->server;
-    struct worker *held[256];
+    struct worker *held[CONFIG_WORKERS_MAX];
     size_t n = 0;
     list_for_each (it, &c->leases)
         if (n < ARRAY_LEN(held))

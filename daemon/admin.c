@@ -71,8 +71,9 @@ void admin_resize(struct client *c, struct slice line, const struct envelope *e)
         return;
     }
     s->config->pool_size = size;
-    if (crew_resize(s, before) < 0) {
+    if (crew_resize(s) < 0) {
         s->config->pool_size = (int64_t)before;
+        (void)!crew_resize(s); /* there are places for as many */
         client_send_take(c, rpc_error(e->id, RPC_INTERNAL, "Out of memory for workers.", NULL));
         return;
     }

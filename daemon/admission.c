@@ -8,8 +8,11 @@ bool admission_in_share(const struct client *c)
 {
     const struct server *s = c->server;
     size_t limit = (size_t)s->config->max_leases_per_uid, n = 0;
-    for (size_t i = 0; limit && i < s->n_workers; i++)
-        n += s->workers[i]->lease.holder && s->workers[i]->lease.holder->uid == c->uid;
+    for (size_t i = 0; limit && i < s->n_workers; i++) {
+        const struct worker *w = s->workers[i];
+        /* One that is parked is in nobody's way. */
+        n += w->lease.holder && w->lease.holder->uid == c->uid && !w->parked;
+    }
     return !limit || n < limit;
 }
 

@@ -14,7 +14,10 @@ struct ask {
     struct worker *worker;
     char *raw_id; /* the worker's, as JSON */
     char *thread_id, *method;
-    int64_t id; /* the client's */
+    char *line; /* as it came, for one who has missed it */
+    size_t line_len, id_at;
+    int64_t id;  /* the client's */
+    bool missed; /* is in what a parked client is due */
     bool answered;
     bool resolves; /* Codex will say serverRequest/resolved */
 };
@@ -26,6 +29,7 @@ static void ask_free(struct ask *a)
     free(a->raw_id);
     free(a->thread_id);
     free(a->method);
+    free(a->line);
     free(a);
 }
 
@@ -39,7 +43,8 @@ static struct ask *find_raw(const struct worker *w, struct slice raw_id)
     return NULL;
 }
 
-static struct ask *ask_new(struct worker *w, struct client *c, const struct envelope *e)
+static struct ask *ask_new(struct worker *w, struct client *c, const struct envelope *e,
+                           struct slice line)
 {
     struct ask *a = calloc(1, sizeof(*a));
     if (!a)
@@ -51,7 +56,10 @@ static struct ask *ask_new(struct worker *w, struct client *c, const struct enve
     a->raw_id = slice_dup(e->id);
     a->thread_id = slice_dup(e->thread_id);
     a->method = slice_dup(e->method);
-    if (!a->raw_id || !a->thread_id || !a->method) {
+    a->line = slice_dup(line);
+    a->line_len = line.n;
+    a->id_at = (size_t)(e->id.p - line.p);
+    if (!a->raw_id || !a->thread_id || !a->method || !a->line) {
         ask_free(a);
         return NULL;
     }
@@ -86,11 +94,18 @@ static struct client *who_answers(const struct worker *w, const struct thread *t
     return foreign && !(t->opening && t->opening->client == c) ? NULL : c;
 }
 
+static void send_ask(struct ask *a, struct slice line, size_t id_at)
+{
+    char id[24];
+    int n = snprintf(id, sizeof(id), "%" PRId64, a->id);
+    a->missed = a->client->park;
+    client_send_spliced(a->client, line, id_at, strlen(a->raw_id), (struct slice){id, (size_t)n});
+}
+
 void asks_from_worker(struct worker *w, const struct envelope *e, struct slice line)
 {
     struct thread *t = threads_find(&w->server->threads, e->thread_id);
     struct client *c = is_gone(w, t, e->thread_id) ? NULL : who_answers(w, t);
-    char id[24];
     /* While a client's turns are being ended nobody is left to answer, and nobody needs to. */
     if (w->state == WORKER_ABORTING || w->state == WORKER_STOPPING || (t && t->evicting))
         return;
@@ -105,13 +120,37 @@ void asks_from_worker(struct worker *w, const struct envelope *e, struct slice l
         ask_free(a);
         a = NULL;
     }
-    if (!a && !(a = ask_new(w, c, e))) {
+    if (!a && !(a = ask_new(w, c, e, line))) {
         decline(w, e->id, "out of memory");
         return;
     }
-    int n = snprintf(id, sizeof(id), "%" PRId64, a->id);
-    client_send_spliced(c, line, (size_t)(e->id.p - line.p), e->id.n,
-                        (struct slice){id, (size_t)n});
+    send_ask(a, line, (size_t)(e->id.p - line.p));
+}
+
+void asks_repeat(struct client *c)
+{
+    list_for_each (it, &c->asks) {
+        struct ask *a = list_entry(it, struct ask, in_client);
+        if (!a->answered && !a->missed)
+            send_ask(a, (struct slice){a->line, a->line_len}, a->id_at);
+        a->missed = false;
+    }
+}
+
+size_t asks_of_client(const struct client *c, const char **first)
+{
+    size_t n = 0;
+    if (first)
+        *first = NULL;
+    list_for_each (it, &c->asks) {
+        const struct ask *a = list_entry(it, struct ask, in_client);
+        if (a->answered)
+            continue;
+        if (first && n == 0)
+            *first = a->method;
+        n++;
+    }
+    return n;
 }
 
 /* Codex remembers it until the thread is unloaded, and would ask again elsewhere (measured on
@@ -181,6 +220,8 @@ void asks_answer(struct client *c, const struct envelope *e, struct slice line)
     if (t && e->result.p && remembered(e->result))
         t->keeps |= 1U << STAY_APPROVALS;
     a->answered = true;
+    free(a->line);
+    a->line = NULL;
     if (!a->resolves)
         ask_free(a);
 }

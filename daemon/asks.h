@@ -18,6 +18,14 @@ void asks_answer(struct client *c, const struct envelope *e, struct slice line);
  * it; the request is over. */
 void asks_resolved(struct worker *w, struct client *c, const struct envelope *e, struct slice line);
 
+/* A client that was parked has its connection: what it had been asked before, and has yet to
+ * answer, it is asked again, under the same ids. */
+void asks_repeat(struct client *c);
+
+/* How many requests a client has to answer, and in *first (may be NULL) the method of the oldest,
+ * borrowed, or NULL. */
+size_t asks_of_client(const struct client *c, const char **first);
+
 /* What a client has been asked and not answered yet, by the id that it knows. Borrowed. */
 struct ask_view {
     const struct worker *worker;

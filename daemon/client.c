@@ -3,6 +3,7 @@
 #include "daemon/abort.h"
 #include "daemon/asks.h"
 #include "daemon/http.h"
+#include "daemon/park.h"
 #include "daemon/request.h"
 #include "daemon/router.h"
 #include "daemon/trace.h"
@@ -54,16 +55,14 @@ static void init_lists(struct client *c)
     list_init(&c->asks);
 }
 
-struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t pid)
+struct client *client_new_bare(struct server *s, uid_t uid, gid_t gid, pid_t pid)
 {
     struct client *c = calloc(1, sizeof(*c));
-    if (!c) {
-        (void)cp_close(fd);
+    if (!c)
         return NULL;
-    }
     *c = (struct client){.server = s,
                          .id = ++s->last_client_id,
-                         .fd = fd,
+                         .fd = -1,
                          .uid = uid,
                          .gid = gid,
                          .pid = pid,
@@ -72,14 +71,32 @@ struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t 
     init_lists(c);
     linebuf_init(&c->in, (size_t)s->config->max_message_bytes);
     outbuf_init(&c->out);
-    ev_io_init(&c->readable, on_readable, fd, EV_READ);
-    ev_io_init(&c->writable, on_writable, fd, EV_WRITE);
+    ev_init(&c->readable, on_readable);
+    ev_init(&c->writable, on_writable);
     ev_set_priority(&c->readable, PRIORITY_HAPPENED);
     ev_set_priority(&c->writable, PRIORITY_HAPPENED);
     ev_timer_init(&c->stall, on_stall, 0., (double)s->config->client_stall_timeout_ms / 1e3);
-    ev_io_start(s->loop, &c->readable);
     list_append(&s->clients, &c->in_clients);
     s->n_clients++;
+    return c;
+}
+
+static void connect_to(struct client *c, int fd)
+{
+    c->fd = fd;
+    ev_io_set(&c->readable, fd, EV_READ);
+    ev_io_set(&c->writable, fd, EV_WRITE);
+}
+
+struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t pid)
+{
+    struct client *c = client_new_bare(s, uid, gid, pid);
+    if (!c) {
+        (void)cp_close(fd);
+        return NULL;
+    }
+    connect_to(c, fd);
+    ev_io_start(s->loop, &c->readable);
     s->counters.clients++;
     log_client(c, LOG_DEBUG, "connected, uid %u pid %d", (unsigned)uid, (int)pid);
     return c;
@@ -91,13 +108,15 @@ static void stop_watching(struct client *c)
     ev_io_stop(s->loop, &c->readable);
     ev_io_stop(s->loop, &c->writable);
     ev_timer_stop(s->loop, &c->stall);
-    hangup_unwatch(&s->hangup, c->fd);
+    if (c->fd >= 0)
+        hangup_unwatch(&s->hangup, c->fd);
 }
 
 void client_free(struct client *c)
 {
     struct server *s = c->server;
     trace_end(c);
+    park_end(c);
     assert(list_empty(&c->requests) && list_empty(&c->leases) && list_empty(&c->threads) &&
            list_empty(&c->asks));
     stop_watching(c);
@@ -131,6 +150,10 @@ static void update_workers(struct client *c)
 static void check_output(struct client *c)
 {
     size_t n = outbuf_len(&c->out);
+    if (c->park) {
+        park_check_output(c);
+        return;
+    }
     if (c->traced_bytes > n)
         c->traced_bytes = n;
     n -= c->traced_bytes; /* nobody is to produce less because of a trace */
@@ -153,7 +176,7 @@ static bool reserve_output(struct client *c, size_t n)
 
 static void write_soon(struct client *c)
 {
-    if (list_empty(&c->in_dirty))
+    if (list_empty(&c->in_dirty) && !c->park)
         list_append(&c->server->dirty_clients, &c->in_dirty);
 }
 
@@ -229,7 +252,7 @@ bool client_opted_out(const struct client *c, struct slice method)
 
 void client_pause(struct client *c, unsigned why)
 {
-    if (!c->paused && !c->doomed) {
+    if (!c->paused && !c->doomed && c->fd >= 0) {
         ev_io_stop(c->server->loop, &c->readable);
         if (hangup_watch(&c->server->hangup, c->fd, c) < 0)
             log_client(c, LOG_WARN, "its disconnect will be noticed late");
@@ -247,12 +270,54 @@ void client_resume(struct client *c, unsigned why)
 {
     unsigned before = c->paused;
     c->paused &= ~why;
-    if (before && !c->paused && !c->doomed) {
+    if (before && !c->paused && !c->doomed && c->fd >= 0) {
         hangup_unwatch(&c->server->hangup, c->fd);
         ev_io_start(c->server->loop, &c->readable);
         /* Whole lines may have been left in the buffer. */
         take_rest_later(c);
     }
+}
+
+/* Nobody reads from it or writes to it. */
+static void disconnect(struct client *c)
+{
+    stop_watching(c);
+    list_remove(&c->in_dirty);
+    list_remove(&c->in_resumed);
+    linebuf_init(&c->in, (size_t)c->server->config->max_message_bytes);
+    outbuf_init(&c->out);
+    c->fd = -1;
+    c->ws = NULL;
+    c->traced_bytes = 0;
+    if (client_backlogged(c)) {
+        client_resume(c, CLIENT_PAUSE_OUTPUT);
+        update_workers(c);
+    }
+}
+
+void client_hand_over(struct client *from, struct client *to)
+{
+    assert(to->fd < 0 && !outbuf_len(&to->out) && !from->http);
+    outbuf_deinit(&to->out);
+    linebuf_deinit(&to->in);
+    to->in = from->in;
+    to->out = from->out;
+    to->ws = from->ws;
+    to->transport = from->transport;
+    to->traced_bytes = from->traced_bytes;
+    to->gid = from->gid;
+    to->pid = from->pid;
+    connect_to(to, from->fd);
+    disconnect(from);
+    if (to->ws)
+        websocket_set_client(to->ws, to);
+    if (!to->paused)
+        ev_io_start(to->server->loop, &to->readable);
+    else if (hangup_watch(&to->server->hangup, to->fd, to) < 0)
+        log_client(to, LOG_WARN, "its disconnect will be noticed late");
+    take_rest_later(to);
+    write_soon(to);
+    check_output(to);
 }
 
 bool client_hold(struct client *c, size_t bytes)
@@ -452,7 +517,7 @@ void client_flush(struct client *c)
 {
     struct ev_loop *loop = c->server->loop;
     list_remove(&c->in_dirty);
-    if (c->doomed)
+    if (c->doomed || c->park)
         return;
     size_t before = outbuf_len(&c->out);
     int r = outbuf_flush(&c->out, c->fd);

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 struct http;
+struct park;
 struct tracer;
 struct websocket;
 struct worker;
@@ -58,6 +59,7 @@ struct client {
     struct list in_stuck; /* of the worker that does not take what it sent */
     bool closing;         /* to be closed when its output is written */
     bool doomed;          /* gone; nothing is written any more */
+    struct park *park;    /* its connection is gone and it is not, see park.h; NULL: connected */
 
     bool initialized;
     char *name; /* of its clientInfo; NULL before initialize */
@@ -79,6 +81,14 @@ struct client {
 
 /* Takes the descriptor over. NULL on failure, the descriptor closed. */
 struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t pid);
+
+/* One that will be given its connection by client_hand_over, which must follow at once. NULL when
+ * out of memory. */
+struct client *client_new_bare(struct server *s, uid_t uid, gid_t gid, pid_t pid);
+
+/* The connection of `from`, with what it has sent and not been read and what it is still due, is
+ * that of `to` from now on, which must have none and be due nothing. `from` has none then. */
+void client_hand_over(struct client *from, struct client *to);
 
 /* Closes and frees; everything it had must be gone. */
 void client_free(struct client *c);

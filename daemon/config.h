@@ -12,6 +12,9 @@ typedef char **strings;
 void strings_free(strings list);
 
 #define CONFIG_POOL_SIZE_MAX 256
+#define CONFIG_MAX_PARKED_MAX 256
+/* Never more, whatever is set. */
+#define CONFIG_WORKERS_MAX (CONFIG_POOL_SIZE_MAX + CONFIG_MAX_PARKED_MAX)
 
 /* When a thread may move to another worker than its owner. */
 enum moves {
@@ -31,6 +34,7 @@ struct config {
     int64_t max_queue, max_waiters_per_uid, max_leases_per_uid, max_clients, max_message_bytes;
     int64_t open_linger_ms, interrupt_timeout_ms, start_timeout_ms, drain_timeout_ms;
     int64_t client_stall_timeout_ms;
+    int64_t max_parked, max_parked_clients, max_parked_per_uid, max_parked_ms, max_parked_bytes;
     int64_t max_streams_per_worker, max_worker_rss_bytes, max_worker_age_ms;
     int64_t max_turn_ms, turn_stall_timeout_ms;
     enum moves moves;

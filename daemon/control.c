@@ -3,6 +3,7 @@
 #include "daemon/admin.h"
 #include "daemon/crew.h"
 #include "daemon/locks.h"
+#include "daemon/park.h"
 #include "daemon/pool.h"
 #include "daemon/status.h"
 #include "daemon/trace.h"
@@ -170,6 +171,8 @@ static const struct {
     {"pool/logLevel", admin_log_level, true},
     {"pool/trace", trace_request, false},
     {"pool/locks", on_locks, false},
+    {"pool/detach", park_detach, false},
+    {"pool/attach", park_attach, false},
 };
 
 static void refuse_method(struct client *c, const struct envelope *e, int code, const char *format)
@@ -363,7 +366,8 @@ void control_tell_moved(const struct thread *t, const struct worker *from, const
         struct client *c = list_entry(it, struct client, in_clients);
         bool concerned = c == holder || c == subscriber;
         bool users = c->admin || (holder && holder->uid == c->uid);
-        if (c->doomed || !((c->wants_queue_events && concerned) || (c->wants_moves && users)))
+        if (c->doomed || (c->park && !concerned) ||
+            !((c->wants_queue_events && concerned) || (c->wants_moves && users)))
             continue;
         cJSON *params = rpc_object();
         cJSON_AddStringToObject(params, "threadId", t->id);
@@ -385,7 +389,8 @@ static void on_positions(struct ev_loop *loop, ev_timer *timer, int revents)
         struct waiter *w = list_entry(it, struct waiter, in_all);
         struct request *r = container_of(w, struct request, waiter);
         position++;
-        if (!r->client->wants_queue_events || r->client->doomed || r->told_position == position)
+        if (!r->client->wants_queue_events || r->client->doomed || r->client->park ||
+            r->told_position == position)
             continue;
         if (client_backlogged(r->client))
             untold = true; /* it reads first what it has been told before */

@@ -1,5 +1,6 @@
 #include "daemon/crew.h"
 
+#include "daemon/asks.h"
 #include "daemon/client.h"
 #include "daemon/mobile.h"
 #include "daemon/move.h"
@@ -32,7 +33,7 @@ static bool in_backoff(const struct worker *w)
 
 bool crew_has(const struct worker *w)
 {
-    return w->id <= (unsigned)w->server->config->pool_size;
+    return w->in_crew;
 }
 
 /* It waits for no worker in particular, or its thread would move to another. */
@@ -96,9 +97,9 @@ void crew_prewarm(struct server *s)
     crew_start_workers(s);
 }
 
-int crew_resize(struct server *s, size_t before)
+/* As many places as that. 0 or -ENOMEM. */
+static int make_places(struct server *s, size_t n)
 {
-    size_t n = (size_t)s->config->pool_size;
     if (n > s->n_workers) {
         struct worker **workers = realloc(s->workers, n * sizeof(*workers));
         if (!workers)
@@ -111,16 +112,68 @@ int crew_resize(struct server *s, size_t before)
             return -ENOMEM;
         s->workers[s->n_workers++] = w;
     }
+    return 0;
+}
+
+/* Finds out who is of the crew. Who was not is to be running, by the setting prewarm. */
+static void muster(struct server *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_workers; i++) {
+        struct worker *w = s->workers[i];
+        bool in = w->parked || n++ < (size_t)s->config->pool_size;
+        if (in && !w->in_crew && s->config->prewarm) {
+            w->wanted = true;
+            w->replace = w->state == WORKER_STOPPING;
+        }
+        w->in_crew = in;
+    }
+    s->renew = true; /* perhaps there are too many now */
+}
+
+int crew_resize(struct server *s)
+{
+    int r = make_places(s, (size_t)s->config->pool_size + s->n_parked);
     for (size_t i = 0; i < s->n_workers; i++)
         if (s->workers[i]->state == WORKER_IDLE && !s->workers[i]->probing)
             worker_set_state(s->workers[i], WORKER_IDLE); /* its time limit may be another */
-    /* Also those that an earlier, smaller size has dismissed. */
-    for (size_t i = before; i < n && s->config->prewarm; i++) {
-        s->workers[i]->wanted = true;
-        s->workers[i]->replace = s->workers[i]->state == WORKER_STOPPING;
+    muster(s);
+    return r;
+}
+
+static bool waits_for_a_person(const struct worker *w)
+{
+    const struct client *c = w->state == WORKER_BUSY ? w->lease.holder : NULL;
+    return c && c->park && !c->doomed && asks_open(w);
+}
+
+void crew_count_parked(struct server *s)
+{
+    size_t max = (size_t)s->config->max_parked, n = 0;
+    bool changed = false;
+    if ((!max && !s->n_parked) || s->phase != SERVER_RUNNING)
+        return;
+    for (size_t i = 0; i < s->n_workers; i++) {
+        struct worker *w = s->workers[i];
+        bool leaves = w->parked && (n >= max || !waits_for_a_person(w));
+        changed = changed || leaves;
+        w->parked = w->parked && !leaves;
+        n += w->parked;
     }
-    s->renew = true; /* perhaps there are too many now */
-    return 0;
+    for (size_t i = 0; i < s->n_workers && n < max; i++) {
+        struct worker *w = s->workers[i];
+        if (w->parked || !waits_for_a_person(w) ||
+            make_places(s, (size_t)s->config->pool_size + n + 1) < 0)
+            continue;
+        w->parked = changed = true;
+        n++;
+    }
+    if (!changed)
+        return;
+    s->n_parked = n;
+    muster(s);
+    s->offer = true;
+    crew_start_workers(s);
 }
 
 void crew_retry(struct worker *w)
@@ -203,7 +256,7 @@ void crew_worker_unused(struct worker *w)
     bool unused = !ownership_subscribed(w) && !move_involves(w);
     bool timed_out = s->config->idle_timeout_ms &&
                      now_ms() - w->idle_since + 1 >= (uint64_t)s->config->idle_timeout_ms;
-    if (timed_out && unused && alive(s) > (size_t)s->config->min_workers) {
+    if (timed_out && unused && alive(s) > (size_t)s->config->min_workers + s->n_parked) {
         worker_stop(w, false, "idle for idleTimeoutMs");
     } else if (timed_out && unused && !list_empty(&w->threads)) {
         worker_stop(w, true, "idle for idleTimeoutMs, to free its threads' locks");

@@ -11,8 +11,14 @@ void crew_start_workers(struct server *s);
 /* All of them, with the daemon (the setting prewarm). */
 void crew_prewarm(struct server *s);
 
-/* Brings their number to the configuration's poolSize, which was `before`. 0 or -ENOMEM. */
-int crew_resize(struct server *s, size_t before) CP_MUSTCHECK;
+/* Brings their number to the configuration's poolSize. 0, or -ENOMEM where there are not as many
+ * places as that. */
+int crew_resize(struct server *s) CP_MUSTCHECK;
+
+/* A worker that a parked client (park.h) holds and that waits for its answer is in nobody's way: up
+ * to maxParked of them are beside poolSize, and others may be started in their place. Looks which
+ * they are. Called before the loop sleeps. */
+void crew_count_parked(struct server *s);
 
 /* One that is down and waits for its next try is tried now. */
 void crew_retry(struct worker *w);
@@ -23,7 +29,8 @@ void crew_worker_unused(struct worker *w); /* idle for crew_idle_limit_ms */
 void crew_worker_gone(struct worker *w);
 void crew_start_failed(struct worker *w);
 
-/* The configuration has room for it: workers beyond poolSize are on their way out. */
+/* There is room for it: it is parked, or one of the first poolSize that are not. The others are on
+ * their way out. */
 bool crew_has(const struct worker *w);
 
 /* After how long of being idle it is to be looked at; 0: never. */

@@ -2,6 +2,7 @@
 
 #include "daemon/children.h"
 #include "daemon/client.h"
+#include "daemon/park.h"
 #include "daemon/request.h"
 #include "daemon/worker.h"
 
@@ -110,6 +111,8 @@ static void workers(FILE *to, const struct server *s)
         }
     }
     gauge(to, "size", (double)s->config->pool_size, "Workers at most (poolSize).");
+    gauge(to, "parked_workers", (double)s->n_parked,
+          "Workers beside poolSize, since they wait for a person (maxParked).");
     head(to, "workers", "gauge", "Workers by their state.");
     for (size_t i = 0; i < ARRAY_LEN(n); i++)
         fprintf(to, "codex_pool_workers{state=\"%s\"} %zu\n",
@@ -137,13 +140,18 @@ static void queue(FILE *to, const struct server *s)
 static void clients(FILE *to, const struct server *s)
 {
     size_t n[CLIENT_HTTP + 1] = {0};
-    list_for_each (it, &s->clients)
-        n[list_entry(it, struct client, in_clients)->transport]++;
+    list_for_each (it, &s->clients) {
+        const struct client *c = list_entry(it, struct client, in_clients);
+        if (!c->park)
+            n[c->transport]++;
+    }
     head(to, "clients", "gauge", "Connections by what is spoken on them.");
     for (size_t i = 0; i < ARRAY_LEN(n); i++)
         fprintf(to, "codex_pool_clients{transport=\"%s\"} %zu\n",
                 client_transport_name((enum client_transport)i), n[i]);
     gauge(to, "clients_limit", (double)s->config->max_clients, "Connections at most (maxClients).");
+    gauge(to, "parked_clients", (double)park_count(s),
+          "Clients without a connection that may come back (pool/detach).");
 }
 
 static void counters(FILE *to, const struct counters *c)
@@ -154,6 +162,12 @@ static void counters(FILE *to, const struct counters *c)
     counter(to, "queued_total", c->queued, "Requests that had to wait for a worker.");
     counter(to, "aborted_total", c->aborted, "Leases and waits that ended as their client left.");
     counter(to, "cancelled_total", c->cancelled, "Requests taken out of the queue by pool/cancel.");
+    counter(to, "parked_total", c->parked, "Connections left by pool/detach.");
+    counter(to, "attached_total", c->attached, "Clients that came back by pool/attach.");
+    counter(to, "parked_expired_total", c->parked_expired,
+            "Parked clients that were aborted since they did not come back in time.");
+    counter(to, "parked_overflowed_total", c->parked_overflowed,
+            "Parked clients that were aborted since they were due more than maxParkedBytes.");
     counter(to, "timed_out_total", c->timed_out, "Requests that waited for acquireTimeoutMs.");
     counter(to, "rejected_total", c->rejected,
             "Connections not let in, and requests for which the queue had no place.");

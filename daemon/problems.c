@@ -137,8 +137,10 @@ static void answers(cJSON *list, const struct server *s)
 {
     size_t n = 0;
     const struct client *first = NULL;
-    for (size_t i = 0; i < s->n_workers && crew_has(s->workers[i]); i++) {
+    for (size_t i = 0; i < s->n_workers; i++) {
         const struct worker *w = s->workers[i];
+        if (!crew_has(w))
+            continue;
         if (w->state != WORKER_BUSY || !w->lease.holder || !asks_open(w))
             return;
         first = first ? first : w->lease.holder;

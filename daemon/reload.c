@@ -22,7 +22,7 @@ static void apply(struct server *s, struct config *before)
     log_set(&s->log, config->log_level, config->log_format);
     if (s->n_clients < (size_t)config->max_clients)
         listener_resume(s);
-    if (crew_resize(s, (size_t)before->pool_size) < 0)
+    if (crew_resize(s) < 0)
         log_error(&s->log, "out of memory for workers");
     if (config_same_codex(before, config))
         renew_look(s);

@@ -78,7 +78,7 @@ const char *renew_why(const struct worker *w)
 {
     if (w->state == WORKER_DOWN || w->state == WORKER_STOPPING)
         return NULL;
-    return crew_has(w) ? w->retire : "poolSize was reduced";
+    return crew_has(w) ? w->retire : "poolSize has no room for it";
 }
 
 bool renew_if_due(struct worker *w)

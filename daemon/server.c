@@ -95,6 +95,7 @@ static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
     (void)w;
     (void)revents;
     do {
+        crew_count_parked(s);
         if (s->offer)
             pool_offer(s);
         if (s->renew)
@@ -352,6 +353,7 @@ static void init_lists(struct server *s)
     list_init(&s->doomed);
     list_init(&s->dirty_clients);
     list_init(&s->resumed);
+    list_init(&s->parks);
     list_init(&s->dirty_workers);
     list_init(&s->unready);
     list_init(&s->retrying);
@@ -385,7 +387,7 @@ int server_init(struct server *s, struct config *config, const struct config_fla
     if (r < 0)
         log_warn(&s->log, "NOTIFY_SOCKET: %s", strerror(-r));
     init_watchers(s);
-    if (hangup_init(&s->hangup, s->loop, on_hangup) < 0 || crew_resize(s, 0) < 0)
+    if (hangup_init(&s->hangup, s->loop, on_hangup) < 0 || crew_resize(s) < 0)
         return cannot_start(s);
     int code = listener_init(s);
     return code == EX_OSERR ? cannot_start(s) : code;

@@ -30,6 +30,7 @@ struct counters {
     unsigned long clients, streams, queued, aborted, cancelled, timed_out, rejected;
     unsigned long worker_starts, worker_exits, worker_replaced, dropped_messages, invalid_messages;
     unsigned long waits, moves, moves_failed;
+    unsigned long parked, attached, parked_expired, parked_overflowed;
     unsigned long turns; /* that have ended, however */
 };
 
@@ -85,11 +86,13 @@ struct server {
     bool telling_tracers;      /* what is sent meanwhile is in no trace */
     struct list doomed;        /* clients that are gone, cleaned up before the loop sleeps */
     struct list resumed;       /* clients with lines that were left unread, for the next round */
+    struct list parks;         /* of clients without a connection, see park.h */
     struct list dirty_clients; /* with output to write before the loop sleeps */
     struct list dirty_workers;
 
     struct worker **workers; /* n_workers of them, ids from 1 */
     size_t n_workers;
+    size_t n_parked; /* of them: beside poolSize, see crew_count_parked */
     struct threads threads;
     struct queue queue;
     struct list unready;     /* requests that wait for any worker to be ready */

@@ -6,6 +6,7 @@
 #include "daemon/crew.h"
 #include "daemon/lacks.h"
 #include "daemon/mobile.h"
+#include "daemon/park.h"
 #include "daemon/problems.h"
 #include "daemon/renew.h"
 #include "daemon/request.h"
@@ -55,6 +56,7 @@ static cJSON *pool(const struct server *s)
     number(o, "size", (uint64_t)s->config->pool_size);
     number(o, "ready", n[WORKER_IDLE] + n[WORKER_BUSY] + n[WORKER_ABORTING]);
     number(o, "busy", n[WORKER_BUSY] + n[WORKER_ABORTING]);
+    number(o, "parked", s->n_parked);
     number(o, "starting", n[WORKER_STARTING]);
     number(o, "down", n[WORKER_DOWN] + n[WORKER_STOPPING]);
     return o;
@@ -166,6 +168,7 @@ static cJSON *worker(const struct worker *w)
     rpc_add(o, "lease", lease(w));
     rpc_add(o, "lastEvent", last_event(w));
     number(o, "unansweredAsks", asks_open(w));
+    cJSON_AddBoolToObject(o, "parked", w->parked);
     number(o, "threads", count(&w->threads));
     number(o, "streams", w->streams);
     number(o, "restarts", w->restarts);
@@ -187,7 +190,7 @@ static cJSON *client(const struct client *c)
     number(o, "uid", c->uid);
     number(o, "pid", (uint64_t)c->pid);
     text(o, "name", c->name);
-    text(o, "transport", client_transport_name(c->transport));
+    text(o, "transport", c->park ? "parked" : client_transport_name(c->transport));
     number(o, "waiting", c->n_waiting);
     cJSON *workers = cJSON_AddArrayToObject(o, "workers");
     list_for_each (it, &c->leases)
@@ -209,6 +212,10 @@ static cJSON *counters(const struct counters *c)
     number(o, "queued", c->queued);
     number(o, "aborted", c->aborted);
     number(o, "cancelled", c->cancelled);
+    number(o, "parked", c->parked);
+    number(o, "attached", c->attached);
+    number(o, "parkedExpired", c->parked_expired);
+    number(o, "parkedOverflowed", c->parked_overflowed);
     number(o, "timedOut", c->timed_out);
     number(o, "rejected", c->rejected);
     number(o, "workerStarts", c->worker_starts);
@@ -314,6 +321,7 @@ cJSON *status_build(struct server *s)
     cJSON *clients = cJSON_AddArrayToObject(o, "clients");
     list_for_each (it, &s->clients)
         rpc_add(clients, NULL, client(list_entry(it, struct client, in_clients)));
+    rpc_add(o, "parked", park_status(s));
     rpc_add(o, "counters", counters(&s->counters));
     rpc_add(o, "waitMs", times(s->waits_ms, s->counters.waits));
     rpc_add(o, "moveMs", times(s->moves_ms, s->counters.moves));

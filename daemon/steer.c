@@ -54,6 +54,14 @@ void steer_look_all(struct server *s)
     }
 }
 
+bool steer_has(const struct client *c)
+{
+    list_for_each (it, &c->server->steering)
+        if (list_entry(it, struct steer, node)->client == c)
+            return true;
+    return false;
+}
+
 void steer_forget(struct client *c)
 {
     list_for_each_safe (it, &c->server->steering) {

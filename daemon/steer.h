@@ -42,6 +42,9 @@ void steer_fail(struct steer *t, int code, const char *message);
 
 void steer_look_all(struct server *s);
 
+/* It waits for something. */
+bool steer_has(const struct client *c);
+
 /* The client is gone: nobody is to be told. */
 void steer_forget(struct client *c);
 

@@ -182,6 +182,8 @@ static void look_closer(struct sight *m, const struct envelope *e, struct slice 
         m->worker_id = id_there.n ? e->id : SLICE_NULL;
         if (answer)
             name_by_request(m, request_of(m->client, m->client_id));
+        else if (e->kind == ENVELOPE_REQUEST && !m->worker)
+            name_by_ask(m, m->client_id); /* once more, see asks_repeat */
         break;
     }
 }

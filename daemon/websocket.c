@@ -123,6 +123,11 @@ void websocket_free(struct websocket *ws)
     free(ws);
 }
 
+void websocket_set_client(struct websocket *ws, struct client *c)
+{
+    ws->client = c;
+}
+
 struct slice websocket_head(char room[WEBSOCKET_HEAD_MAX], unsigned opcode, size_t n)
 {
     size_t len = 2;

@@ -39,6 +39,9 @@ bool websocket_accept(const char *key, char accept[WEBSOCKET_ACCEPT_MAX]) CP_MUS
 struct websocket *websocket_new(struct client *c);
 void websocket_free(struct websocket *ws);
 
+/* Its connection is another client's now, with all that this one's `in` had. */
+void websocket_set_client(struct websocket *ws, struct client *c);
+
 /* As linebuf_read, into the client's `in`. Also LINEBUF_OK where it has only answered a ping, or
  * has begun to close the connection. */
 int websocket_read(struct websocket *ws) CP_MUSTCHECK;

@@ -101,6 +101,8 @@ struct worker {
     unsigned long streams, restarts;
     unsigned long streams_since_start;
     bool wanted;        /* to be running: started when it is down */
+    bool in_crew;       /* see crew_has */
+    bool parked;        /* beside poolSize, see crew_count_parked */
     unsigned failures;  /* in a row, for the backoff */
     char *start_error;  /* why the start in progress fails */
     bool start_failed;  /* the last start did */

@@ -80,6 +80,24 @@ test('status shows who waits for what, and why a thread does not move', async (t
     assert.equal(lines[at + 21], 'and 10 more');
 });
 
+test('status shows who has left and may come back', async (t) => {
+    const parked = [
+        { client: 4, uid: 0, name: 'chat', parkedMs: 61000, leftMs: 5000, workers: [1, 2], threadIds: ['thread-a', 'b', 'c'], why: 'waits for an answer to x' },
+        { client: 12, uid: 1000, parkedMs: 10, leftMs: 0, workers: [], threadIds: [], why: 'nothing is left' },
+    ];
+    const daemon = await PlayedDaemon.start(t, statusIs({ ...STATUS, parked, pool: { ...STATUS.pool, parked: 1 } }));
+    const { out } = await run(t, daemon.args('status'));
+    assert.match(out, /^pool     2 workers at most: .*\n {9}1 of the busy ones is parked and does not count\n/m);
+    const lines = out.split('\n');
+    const at = lines.findIndex((line) => line.startsWith('PARKED'));
+    assert.deepEqual(lines.slice(at), [
+        'PARKED     NAME   UID  SINCE   LEFT  WORKERS  THREAD               WHY',
+        'client 4   chat     0  1m 1s  5.0 s  1, 2     thread-a and 2 more  waits for an answer to x',
+        'client 12  -     1000  10 ms   0 ms  -        -                    nothing is left',
+        '',
+    ]);
+});
+
 test('status shows what keeps a worker from being replaced', async (t) => {
     const replace = {
         reason: 'the codex binary has changed',

@@ -156,6 +156,20 @@ const acts = [
         await waiting;
         await Promise.all([b.close(), d.close()]);
     }],
+    ['leaving a turn that asks, and coming back', false, async ({ open, fake }) => {
+        const b = await open('b');
+        b.client.handlers.clear();
+        const opened = await b.try('thread/start');
+        const begun = opened && await b.try('turn/start', { threadId: opened.thread.id, input: [] });
+        const left = begun && await b.try('pool/detach', { ttlMs: 300 });
+        await (left ? b.client.ended : b.close());
+        const c = await open('c');
+        const attached = left && await c.try('pool/attach', { token: left.token });
+        if (attached) assert.deepEqual(attached.threads, [opened.thread.id], 'it is answered whole');
+        if (attached) await c.client.turnCompleted(opened.thread.id).catch((error) => { if (!c.gone) throw error; });
+        await c.close();
+        await until(() => !opened || !fake.owner(opened.thread.id), 'the thread is closed');
+    }],
     ['a move', true, async ({ a, open, stage, threadId }) => {
         // Its owner gets busy with a turn of somebody else's.
         const b = await open('b');

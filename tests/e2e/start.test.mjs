@@ -45,7 +45,7 @@ test('pool/ping and pool/status are answered while no worker has answered initia
     const { version } = await client.request('pool/ping');
     assert.equal(runDaemon(['--version']).stdout, `codex-poold ${version}\n`);
     const status = await client.request('pool/status');
-    assert.deepEqual(status.pool, { size: 3, ready: 0, busy: 0, starting: 1, down: 2 });
+    assert.deepEqual(status.pool, { size: 3, ready: 0, busy: 0, parked: 0, starting: 1, down: 2 });
     assert.equal(status.workers[0].state, 'starting');
     assert.equal(status.pid, daemon.pid);
 });

@@ -53,7 +53,7 @@ static struct config *read_config(struct slice text)
     _cleanup_free_ char *copy = slice_dup(text);
     _cleanup_free_ char *error = NULL;
     struct config *c = config_parse(copy, "script", &flags, &error);
-    if (c && c->pool_size <= POOL_MAX)
+    if (c && c->pool_size + c->max_parked <= POOL_MAX)
         return c;
     config_free(c);
     return NULL;

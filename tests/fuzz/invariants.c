@@ -1,5 +1,6 @@
 #include "tests/fuzz/invariants.h"
 
+#include "daemon/asks.h"
 #include "daemon/client.h"
 #include "daemon/crew.h"
 #include "daemon/evict.h"
@@ -99,7 +100,8 @@ static bool may_lease(const struct client *c)
     const struct server *s = c->server;
     size_t n = 0, limit = (size_t)s->config->max_leases_per_uid;
     for (size_t i = 0; i < s->n_workers; i++)
-        n += s->workers[i]->lease.holder && s->workers[i]->lease.holder->uid == c->uid;
+        n += s->workers[i]->lease.holder && s->workers[i]->lease.holder->uid == c->uid &&
+             !s->workers[i]->parked;
     return !limit || n < limit;
 }
 
@@ -136,6 +138,21 @@ static void check_queue(const struct server *s)
     MUST(n == s->queue.length, "%zu wait", n);
 }
 
+/* Those beside poolSize wait for a person who has left, and the rest is as many as poolSize. */
+static void check_crew(const struct server *s)
+{
+    size_t parked = 0, in_crew = 0;
+    for (size_t i = 0; i < s->n_workers; i++) {
+        const struct worker *w = s->workers[i];
+        bool waits = w->lease.holder && w->lease.holder->park && asks_open(w);
+        MUST(!w->parked || s->phase != SERVER_RUNNING || waits, "worker %u is parked", w->id);
+        parked += w->parked;
+        in_crew += crew_has(w);
+    }
+    MUST(parked == s->n_parked && parked <= s->n_workers, "%zu are parked", parked);
+    MUST(in_crew == parked + (size_t)s->config->pool_size, "%zu are in the crew", in_crew);
+}
+
 void invariants_check(const struct server *s)
 {
     size_t n = 0;
@@ -149,5 +166,6 @@ void invariants_check(const struct server *s)
         n++;
     }
     MUST(n == s->n_clients, "%zu clients, not %zu", n, s->n_clients);
+    check_crew(s);
     check_queue(s);
 }

@@ -41,6 +41,12 @@ static const char *const more[] = {
     "c0 {\"id\":48,\"method\":\"pool/kick\",\"params\":{\"client\":2}}",
     "c0 {\"id\":49,\"method\":\"pool/cancel\",\"params\":{\"client\":2,\"id\":21}}",
     "c0 {\"id\":50,\"method\":\"pool/reload\"}",
+    "c0 {\"id\":51,\"method\":\"pool/detach\",\"params\":{\"ttlMs\":500}}",
+    "n1",
+    "c1 {\"id\":52,\"method\":\"pool/attach\",\"params\":{\"token\":"
+    "\"00000000000000000000000000000001\"}}",
+    "C1 {\"id\":53,\"method\":\"pool/attach\",\"params\":{\"token\":"
+    "\"00000000000000000000000000000002\"}}\n",
     "c0 {\"id\":0,\"result\":{\"decision\":\"accept\"}}",
     "w0 {\"id\":0,\"method\":\"item/tool/call\",\"params\":{\"threadId\":\"~0\"}}",
     "w0 {\"id\":1,\"method\":\"item/x/requestApproval\",\"params\":{\"threadId\":\"~0\"}}",

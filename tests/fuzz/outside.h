@@ -1,6 +1,6 @@
 /* What is around the daemon when its session is fuzzed: a clock that stands still until it is
  * moved, and processes that are only ends of pipes. outside.c is linked in place of daemon/spawn.c,
- * daemon/children.c and daemon/listener.c, and of the libc's kill and clock_gettime. */
+ * daemon/children.c and daemon/listener.c, and of the libc's kill, clock_gettime and getrandom. */
 #ifndef TESTS_FUZZ_OUTSIDE_H
 #define TESTS_FUZZ_OUTSIDE_H
 
@@ -23,6 +23,7 @@ struct outside {
     uint64_t now_ns;
     struct process processes[PROCESSES];
     pid_t last_pid;
+    unsigned char randoms; /* that it has been given */
     enum spawning next;
 };
 

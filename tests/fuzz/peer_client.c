@@ -39,6 +39,8 @@ void client_write(struct stage *st, struct peer_client *c, struct slice payload,
     if (line)
         MUST(outbuf_line(&c->out, SLICE_NULL) == 0, "out of memory");
     promises_sent(&c->promises, payload_since(&c->out, before));
+    if (c->promises.serial < SERIALS_MAX)
+        st->attach[c->promises.serial] = c->promises.attaches;
 }
 
 void client_leave(struct peer_client *c)

@@ -236,6 +236,8 @@ static void take_line(struct stage *st, struct peer_worker *w, struct slice line
                       .name = slice_dup(e.method),
                       .method = method_find(e.method),
                       .client = mark_find(line, "c", &at)};
+    if (a.client >= SERIALS_MAX || st->attach[a.client])
+        a.client = 0;
     check_alone(w, &a);
     w->asked[w->n_asked++] = a;
     if (w->honest || (!st->manual && slice_is(e.method, "initialize")))

@@ -11,6 +11,7 @@
 #include "tests/fuzz/promises.h"
 
 #define CLIENTS 4
+#define SERIALS_MAX 4096
 #define UNANSWERED_MAX 128 /* WORKER_SLOTS */
 #define ANSWERED_KEPT 32
 
@@ -52,10 +53,11 @@ struct stage {
     unsigned serials;
     unsigned names, words;
     struct strays strays;
-    bool manual;   /* workers do not answer initialize by themselves */
-    bool stubborn; /* nor end when they are told to */
-    size_t moved;  /* bytes that have gone either way */
-    size_t budget; /* bytes that fillers may still bring */
+    bool attach[SERIALS_MAX]; /* by serial: its words may be another's, too */
+    bool manual;              /* workers do not answer initialize by themselves */
+    bool stubborn;            /* nor end when they are told to */
+    size_t moved;             /* bytes that have gone either way */
+    size_t budget;            /* bytes that fillers may still bring */
 };
 
 /* Of the scripts' payloads payload.h tells. A client's mark and threads are its own. */

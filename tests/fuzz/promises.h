@@ -5,7 +5,10 @@
  *   - what comes is one message of the protocol a line;
  *   - what a worker says in answer to a request that it has answered before comes to nobody;
  *   - nothing that is another client's comes, be it that client's words or what is about a thread
- *     of its own, but by what the pool says of itself. */
+ *     of its own, but by what the pool says of itself.
+ *
+ * Once a client has attached another's conversation, what was promised to that one is in the same
+ * connection, and only the second of these is looked at. */
 #ifndef TESTS_FUZZ_PROMISES_H
 #define TESTS_FUZZ_PROMISES_H
 
@@ -31,6 +34,8 @@ struct promises {
     const struct strays *strays;
     struct linebuf sent; /* as the daemon reads it */
     bool refused;        /* it has written a line that is too long, so nothing after it counts */
+    bool attaches;       /* it has asked for another's conversation */
+    bool attached;       /* and has it */
     struct list tallies;
 };
 

@@ -1,4 +1,5 @@
 /** Waits for a worker. */
+import { Connection } from './connection.js';
 import { AbortedError, AcquireTimeoutError, ConnectionLostError, NoDaemonError, ShutdownError } from './errors.js';
 import { Patience } from './patience.js';
 import { openSession, queueReader } from './session.js';
@@ -14,6 +15,7 @@ import { Transport } from './transport.js';
  * @property {(place: import('./session.js').Place) => void} [onQueue] told of each change of the place in the queue
  * @property {(error: ConnectionLostError) => void} [onLost] told of what was lost when the daemon went
  * @property {number} [reconnectMs] for how long to try to reach a daemon that went, 10000 by default; 0: not at all
+ * @property {string} [attach] what `detach` of another transport resolved with: goes on with what that one left
  * @property {number} [maxMessageBytes] longest message either way, 64 MiB by default
  */
 
@@ -25,6 +27,7 @@ import { Transport } from './transport.js';
  */
 export async function connect(options = {}) {
     const path = findSocket(options.socket);
+    if (options.attach !== undefined) return attach(path, options.attach, options);
     const until = options.timeoutMs === undefined ? Infinity : Date.now() + options.timeoutMs;
     const patience = new Patience(options.reconnectMs, options.signal);
     for (let wasThere = false; ; ) {
@@ -69,6 +72,37 @@ async function acquire(connection, path, options, until) {
         throw error;
     } finally {
         signal?.removeEventListener('abort', onAbort);
+    }
+}
+
+/**
+ * What was missed comes right behind the answer, and waits for a listener.
+ * @param {string} path
+ * @param {string} token
+ * @param {ConnectOptions} options
+ */
+async function attach(path, token, options) {
+    const isQueue = queueReader(options.onQueue);
+    const connection = await Connection.open(path, options);
+    const onAbort = () => connection.close(new AbortedError({ cause: options.signal?.reason }));
+    options.signal?.addEventListener('abort', onAbort, { once: true });
+    /** @type {() => void} */
+    let made = () => {};
+    const isMade = /** @type {Promise<void>} */ (new Promise((resolve) => { made = resolve; }));
+    connection.onMessage = (message) => isMade.then(() => connection.onMessage(message));
+    try {
+        const left = await connection.request('pool/attach', { token });
+        connection.adopt(left);
+        // A daemon that went has ended what it had parked: there is nothing to go on with.
+        const settings = { ...options, reconnectMs: 0, path, worker: left.workers[0] ?? null, waitedMs: 0, isQueue };
+        const transport = new Transport(connection, settings);
+        made();
+        return transport;
+    } catch (error) {
+        connection.close(error);
+        throw error;
+    } finally {
+        options.signal?.removeEventListener('abort', onAbort);
     }
 }
 

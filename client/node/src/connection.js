@@ -140,6 +140,17 @@ export class Connection {
         });
     }
 
+    /**
+     * It has what another connection left.
+     * @param {{ threads: string[], turns: { threadId: string, turnId: string }[], requests: (string | number)[] }} left
+     */
+    adopt(left) {
+        this.ledger.adopt(left);
+        // Their answers are for nobody here.
+        const taken = left.requests.map((id) => (String(id).startsWith(OWN) ? Number(String(id).slice(OWN.length)) : 0));
+        this.lastId = Math.max(this.lastId, ...taken);
+    }
+
     /** Ends it, and with it everything that runs or waits on it; our own requests fail with `why`. */
     close(why = /** @type {unknown} */ (new ClosedError())) {
         this.ended = true;

@@ -47,6 +47,16 @@ export class Ledger {
         else this.turns.delete(threadId);
     }
 
+    /**
+     * What another connection left is on this one.
+     * @param {{ threads: string[], turns: { threadId: string, turnId: string }[], requests: (string | number)[] }} left
+     */
+    adopt({ threads, turns, requests }) {
+        for (const id of threads) this.threads.add(id);
+        for (const { threadId, turnId } of turns) this.turns.set(threadId, turnId);
+        for (const id of requests) this.requests.set(id, { method: '' });
+    }
+
     /** @returns {Lost} */
     lost() {
         const requests = [...this.requests].map(([id, { method }]) => ({ id, method }));

@@ -7,7 +7,7 @@ import { isGone } from './connect.js';
 /**
  * @typedef {import('./ledger.js').Message} Message
  * @typedef {import('./connection.js').Connection} Connection
- * @typedef {import('./connect.js').ConnectOptions & { path: string, worker: number, waitedMs: number,
+ * @typedef {import('./connect.js').ConnectOptions & { path: string, worker: number | null, waitedMs: number,
  *     isQueue: (message: Message) => boolean }} Settings
  */
 
@@ -19,6 +19,10 @@ export class Transport {
         this.worker = settings.worker;
         this.waitedMs = settings.waitedMs;
         this.closed = false;
+        /** What was missed is for the first listener. @type {() => void} */
+        this.heard = () => {};
+        this.listened = /** @type {Promise<void> | null} */ (null);
+        if (settings.attach !== undefined) this.listened = new Promise((resolve) => { this.heard = () => resolve(undefined); });
         /** @type {Set<(message: Message) => unknown>} */
         this.listeners = new Set();
         /** @type {Set<(error: unknown) => void>} */
@@ -77,6 +81,7 @@ export class Transport {
      */
     onMessage(listener) {
         this.listeners.add(listener);
+        this.heard();
         return () => this.listeners.delete(listener);
     }
 
@@ -91,6 +96,21 @@ export class Transport {
         return () => this.closeListeners.delete(listener);
     }
 
+    /**
+     * Leaves without ending anything: what runs goes on, and so does who waits for a person's answer. Resolves with a
+     * token by which `connect({ attach: token })` goes on with it, here or in another process, within `ttlMs`; whatever
+     * comes meanwhile is kept by the daemon. Rejects with a PoolError where that is not possible; then the transport is
+     * as it was.
+     * @param {{ ttlMs?: number }} [options] 10 minutes by default
+     * @returns {Promise<string>}
+     */
+    async detach({ ttlMs } = {}) {
+        const connection = await this.#open();
+        const { token } = await connection.request('pool/detach', { ttlMs });
+        this.#end(new ClosedError());
+        return token;
+    }
+
     /** Gives the worker back. What runs is aborted: it ends at the model. */
     close() {
         this.#end(new ClosedError());
@@ -101,6 +121,7 @@ export class Transport {
         if (this.closed) return false;
         this.closed = true;
         this.worker = null;
+        this.heard();
         this.settings.signal?.removeEventListener('abort', this.onAbort);
         this.connection.close(why);
         return true;
@@ -114,6 +135,7 @@ export class Transport {
     /** @param {Message} message */
     async #tell(message) {
         try {
+            if (this.listened) await this.listened;
             await Promise.all([...this.listeners].map((listener) => listener(message)));
         } catch (error) {
             this.#fail(error);
@@ -133,6 +155,7 @@ export class Transport {
     async #lose(error) {
         const endings = this.connection.ledger.endings(error, 'failed');
         this.worker = null;
+        this.heard();
         this.connected = this.#succeed(error, endings);
         try {
             await this.connected;
