@@ -222,7 +222,7 @@ void client_send_lines(struct client *c, struct slice lines)
 {
     if (c->doomed)
         return;
-    if (!outbuf_len(&c->out)) {
+    if (!outbuf_len(&c->out) && !c->park) {
         size_t n = outbuf_write_through(c->fd, lines);
         lines = (struct slice){lines.p + n, lines.n - n};
     }

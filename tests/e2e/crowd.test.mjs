@@ -1,11 +1,11 @@
 // More clients, requests and descriptors than there is room for.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { startDaemon, startPool } from '../lib/daemon.mjs';
+import { cannotLimit, limitFds } from '../lib/limits.mjs';
 
 const MB = 1024 * 1024;
 const approval = 'item/commandExecution/requestApproval';
@@ -29,7 +29,7 @@ test('beyond maxClients the next one waits until somebody leaves', async (t) => 
 });
 
 test('without descriptors accepting pauses, and goes on when there are some', async (t) => {
-    if (spawnSync('prlimit', ['--version']).status !== 0) return t.skip('prlimit is not installed');
+    if (cannotLimit) return t.skip(cannotLimit);
     const [daemon] = await startPool(t, 1, { wrapper: ['prlimit', '--nofile=40:40'] });
     const clients = [];
     const answers = [];
@@ -50,21 +50,19 @@ test('without descriptors accepting pauses, and goes on when there are some', as
 });
 
 test('accepting goes on by itself when descriptors come from elsewhere', async (t) => {
-    if (spawnSync('prlimit', ['--version']).status !== 0) return t.skip('prlimit is not installed');
+    if (cannotLimit) return t.skip(cannotLimit);
     const daemon = await startDaemon(t, { config: { prewarm: false } });
-    const limit = (n) =>
-        assert.equal(spawnSync('prlimit', ['--pid', daemon.pid, `--nofile=${n}:`]).status, 0);
-    limit(20);
+    limitFds(daemon, 20);
     const clients = [];
     for (let i = 0; i < 30; i++) clients.push(await PoolClient.connect(daemon.socket));
     await daemon.untilLog(/cannot accept/);
-    limit(100);
+    limitFds(daemon, 100);
     await Promise.all(clients.map((each) => each.request('pool/ping')));
     for (const each of clients) await each.close();
 });
 
 test('a worker that cannot be started for lack of descriptors is started later', async (t) => {
-    if (spawnSync('prlimit', ['--version']).status !== 0) return t.skip('prlimit is not installed');
+    if (cannotLimit) return t.skip(cannotLimit);
     const daemon = await startDaemon(t, {
         wrapper: ['prlimit', '--nofile=24:24'], config: { poolSize: 1, prewarm: false },
     });

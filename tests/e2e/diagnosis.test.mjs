@@ -1,6 +1,6 @@
 // For each state that a pool can get into, pool/status names it, its cause and what helps.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { run } from '../lib/cli.mjs';
 import { PoolClient } from '../lib/client.mjs';
 import { startDaemon, startPool } from '../lib/daemon.mjs';
+import { cannotLimit, limitFds } from '../lib/limits.mjs';
 import { converse, runTurn, waitInLine } from '../lib/scenes.mjs';
 import { until } from '../lib/wait.mjs';
 
@@ -202,16 +203,15 @@ test('a client that does not read, and a full queue', async (t) => {
 });
 
 test('no descriptors, and too many clients', async (t) => {
-    if (spawnSync('prlimit', ['--version']).status !== 0) return t.skip('prlimit is not installed');
+    if (cannotLimit) return t.skip(cannotLimit);
     const daemon = await startDaemon(t, { config: { prewarm: false, maxClients: 40 } });
     const first = await PoolClient.connect(daemon.socket);
     const asked = async () => (await first.request('pool/status')).problems.map((p) => p.code);
-    const limit = (n) => assert.equal(spawnSync('prlimit', ['--pid', daemon.pid, `--nofile=${n}:`]).status, 0);
-    limit(25);
+    limitFds(daemon, 25);
     const clients = [];
     for (let i = 0; i < 50; i++) clients.push(await PoolClient.connect(daemon.socket));
     await until(async () => (await asked()).includes('noDescriptors'), 'descriptors are short');
-    limit(200);
+    limitFds(daemon, 200);
     await until(async () => (await asked()).includes('tooManyClients'), 'all places are taken');
     assert.ok(!(await asked()).includes('noDescriptors'));
     for (const each of clients) each.close();

@@ -1,18 +1,17 @@
 // The machine misbehaves: the daemon says so, nobody spins, and all goes on when it has come to its senses.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { lstatSync, openSync, closeSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { isAlive, runDaemon, startDaemon, startPool } from '../lib/daemon.mjs';
+import { cannotLimit, limitFds } from '../lib/limits.mjs';
 import { runTurn } from '../lib/scenes.mjs';
 import { cpuSeconds } from '../lib/usage.mjs';
 import { until } from '../lib/wait.mjs';
 
 const NEVER = { openLingerMs: 600000, drainTimeoutMs: 50 };
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const havePrlimit = spawnSync('prlimit', ['--version']).status === 0;
 
 /** Everything as usual: a new client has a turn. */
 async function assertServes(daemon) {
@@ -30,11 +29,8 @@ async function assertSleeps(daemon, ms = 1000) {
     assert.ok(used < ms / 1000 / 4, `${used} s of processor time in ${ms} ms`);
 }
 
-const limitFds = (daemon, n) =>
-    assert.equal(spawnSync('prlimit', ['--pid', daemon.pid, `--nofile=${n}:`]).status, 0);
-
 test('while there are no descriptors it sleeps, and a turn goes on', async (t) => {
-    if (!havePrlimit) return t.skip('prlimit is not installed');
+    if (cannotLimit) return t.skip(cannotLimit);
     const [daemon] = await startPool(t, 1, { config: NEVER });
     const { client, threadId, turn } = await runTurn(daemon);
     limitFds(daemon, daemon.fds().length + 3);
@@ -53,7 +49,7 @@ test('while there are no descriptors it sleeps, and a turn goes on', async (t) =
 });
 
 test('a worker that dies while there are no descriptors leaves no process behind, and has a successor later', async (t) => {
-    if (!havePrlimit) return t.skip('prlimit is not installed');
+    if (cannotLimit) return t.skip(cannotLimit);
     const [daemon, worker] = await startPool(t, 1, { config: NEVER });
     worker.order({ spawn: true });
     const { params } = await worker.expect('spawned');

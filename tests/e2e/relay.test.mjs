@@ -94,6 +94,19 @@ test('a reader that falls behind gets every byte, and its answers in their place
     assert.deepEqual(got, lines);
 });
 
+test('what streams while its reader is away is there when it comes back', async (t) => {
+    const { daemon, client, worker, threads: [a] } = await twoThreads(t);
+    const { token } = await client.request('pool/detach');
+    await client.ended;
+    const lines = Array.from({ length: 2000 }, (_, i) => delta(a, `${i}`.padEnd(150, '.')));
+    worker.raw(`${lines.join('\n')}\n`);
+    const back = await PoolClient.connect(daemon.socket, 'back');
+    await back.request('pool/attach', { token });
+    worker.raw(`${delta(a, 'live')}\n`);
+    const got = await heard(back, worker);
+    assert.deepEqual(got.slice(1), [...lines, delta(a, 'live')]);
+});
+
 test('the status knows of what streams by', async (t) => {
     const { daemon, worker, client, threads: [a] } = await twoThreads(t);
     worker.raw(`${delta(a, '1')}\n${delta(a, '2')}\n`);

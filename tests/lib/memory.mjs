@@ -8,11 +8,14 @@ export const MB = 1024 * 1024;
 
 const program = readFileSync(poold);
 
+/** Run by a script under valgrind. */
+export const valgrind = program.includes('exec valgrind');
+
 /**
  * Built with the sanitizers, or run by a script under valgrind: slower, with an allocator of its own, and what has been
  * freed stays resident, so that memory says nothing.
  */
-export const sanitized = program.includes('__asan_init') || program.includes('exec valgrind');
+export const sanitized = program.includes('__asan_init') || valgrind;
 
 /** Resident memory in bytes. */
 export function rss(daemon) {
