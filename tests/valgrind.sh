@@ -6,6 +6,8 @@ set -eu
 cd "$(dirname "$0")/.."
 . tests/progress.sh
 scratch
+# Some tests become another user, whose programs report, too.
+chmod 1777 "$work"
 if [ $# = 0 ]; then
     for file in tests/e2e/*.test.mjs; do
         # What a program is called by, which that is about, valgrind keeps for itself.
