@@ -92,8 +92,9 @@ test('what the daemon itself asks and answers is seen, too', async (t) => {
     await a.close();
     await until(async () => (await told(watch)).some((m) => m.method === 'thread/closed'), 'the thread is closed');
     const own = await told(interrupts);
-    // It asks again where the end is slow to come.
-    assert.deepEqual([...new Set(own.map((m) => `${m.way} ${m.kind}`))], ['daemon>worker request', 'worker>daemon result']);
+    assert.deepEqual(own.slice(0, 2).map((m) => `${m.way} ${m.kind}`), ['daemon>worker request', 'worker>daemon result']);
+    // It asks again where the end is slow to come, maybe when the thread is there no more.
+    assert.ok(own.every((m) => m.way === (m.kind === 'request' ? 'daemon>worker' : 'worker>daemon')));
     assert.ok(own.every((m) => m.client === undefined && m.clientId === undefined));
     assert.ok(own.every((m) => m.workerId > 0));
     const all = await tracer(daemon, {}, 'all');
@@ -101,9 +102,8 @@ test('what the daemon itself asks and answers is seen, too', async (t) => {
     await assert.rejects(b.request('no/such', {}));
     b.send('{broken "\u0001\n');
     await b.nextAnswer((m) => m.error?.code === -32700);
-    const errors = (await told(all)).filter((m) => m.kind === 'error');
-    assert.match(errors[0].payload, /Not initialized/);
-    assert.equal(errors[0].worker, undefined);
+    const refusal = (await told(all)).find((m) => m.kind === 'error' && /Not initialized/.test(m.payload));
+    assert.equal(refusal.worker, undefined);
     const unreadable = all.traced().find((m) => m.kind === 'unreadable');
     assert.deepEqual([unreadable.way, unreadable.payload], ['client>daemon', '{broken "\u0001']);
 });
