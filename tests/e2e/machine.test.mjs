@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { isAlive, runDaemon, startDaemon, startPool } from '../lib/daemon.mjs';
 import { cannotLimit, limitFds } from '../lib/limits.mjs';
+import { valgrind } from '../lib/memory.mjs';
 import { runTurn } from '../lib/scenes.mjs';
 import { cpuSeconds } from '../lib/usage.mjs';
 import { until } from '../lib/wait.mjs';
@@ -108,7 +109,7 @@ test('clients that close as they are written to raise no SIGPIPE', async (t) => 
     await assertServes(daemon);
 });
 
-test('signals at any time interrupt nothing', async (t) => {
+test('signals at any time interrupt nothing', { skip: valgrind && 'they come faster than valgrind gets on' }, async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: { ...NEVER, maxMessageBytes: 64 * 1024 * 1024 } });
     const { client, threadId, turn } = await runTurn(daemon);
     let over = false;

@@ -1,5 +1,7 @@
 // The things that a client may do, each with its weight.
 
+import { park } from './parking.mjs';
+
 const GARBAGE = ['neither {json', '[]', '{"id":1.5,"method":7}', '"text"', '{"id":{},"method":"model/list"}', '\u0001',
     '{"id":7', 'null', '12'];
 
@@ -66,6 +68,7 @@ function tooLong(client) {
 
 async function stopReading(client, rng) {
     const ms = rng.chance(0.1) ? 3500 : rng.below(600);
+    if (client.held) return;
     client.world.report.count('clients that stopped reading');
     if (ms > 2000) client.mayBeDropped = true;
     client.pause();
@@ -107,6 +110,7 @@ export const TALK = [
     [0.5, on('thread/settings/update', (rng) => ({ model: rng.pick(['a', 'b']) }))],
     [0.5, on('thread/compact/start')],
     [0.3, on('thread/unsubscribe')],
+    [0.7, park],
 ];
 
 /** What one does that tries everything. */
@@ -142,6 +146,7 @@ export const ANYTHING = [
     [1, burst],
     [1, garbage],
     [0.05, tooLong],
+    [1, park],
     [0.6, stopReading],
     [0.15, watch],
 ];

@@ -61,6 +61,7 @@ async function settle(client) {
 }
 
 async function leave(client, rng) {
+    await client.away;
     const how = rng.next();
     if (how < 0.35) await settle(client);
     if (how > 0.9) client.send('{"id":99,"method":"thread/st');

@@ -10,18 +10,15 @@ const tagged = (method, params, tag) => (method === 'thread/resume'
 
 export class Connection {
     static async open(world, name) {
-        const client = new Connection(world, name, connect({ path: world.daemon.socket, allowHalfOpen: true }));
-        await within(new Promise((resolve, reject) => {
-            client.socket.once('connect', resolve);
-            client.socket.once('error', reject);
-        }), `${name} connects`);
+        const client = new Connection(world, name);
+        await client.#connect();
         world.answers.joined(client);
         world.report.count('connections');
         return client;
     }
 
-    constructor(world, name, socket) {
-        Object.assign(this, { world, name, socket });
+    constructor(world, name) {
+        Object.assign(this, { world, name });
         this.events = new Events();
         this.pending = new Map(); // JSON of the id -> entry
         this.lastId = 0;
@@ -34,6 +31,21 @@ export class Connection {
         this.mayBeDropped = false;
         this.reading = true;
         this.keepsWorkers = false;
+        this.token = null; // by which it may come back
+        this.held = null; // what it says while it has no connection
+    }
+
+    async #connect() {
+        const socket = connect({ path: this.world.daemon.socket, allowHalfOpen: true });
+        this.socket = socket;
+        this.#listen(socket);
+        await within(new Promise((resolve, reject) => {
+            socket.once('connect', resolve);
+            socket.once('error', reject);
+        }), `${this.name} connects`);
+    }
+
+    #listen(socket) {
         let rest = '';
         socket.setEncoding('utf8');
         socket.on('data', (text) => {
@@ -47,6 +59,7 @@ export class Connection {
     }
 
     #closed() {
+        if (this.token) return;
         if (!this.left && !this.mayBeDropped)
             this.world.report.fail('answers', `the daemon has hung up on ${this.name}`, { client: this });
         this.#leave();
@@ -107,6 +120,7 @@ export class Connection {
             return;
         }
         this.pending.delete(key);
+        if (entry.method === 'pool/detach') this.token = message.result?.token ?? null;
         this.world.report.count('answers');
         this.world.answers.answered(this, entry, message);
         this.world.fifo.over(entry);
@@ -118,9 +132,54 @@ export class Connection {
     /** Bytes as they are. */
     send(text) {
         if (this.left) return;
+        if (this.held) {
+            this.held.push(text);
+            return;
+        }
         this.events.add('>', text);
         this.socket.write(text);
     }
+
+    #speak() {
+        const held = this.held ?? [];
+        this.held = null;
+        for (const text of held) this.send(text);
+    }
+
+    /** Leaves, to come back by attach(). False where the daemon does not want that, or it has left altogether. */
+    async detach(params) {
+        const { answered } = this.request('pool/detach', params);
+        this.held = [];
+        this.reading = false;
+        await answered;
+        if (this.token) await this.gone();
+        else {
+            this.reading = true;
+            this.#speak();
+        }
+        return this.token !== null;
+    }
+
+    /** Comes back on another connection. False where it has been dropped meanwhile. */
+    async attach() {
+        const { token, held } = this;
+        this.token = null;
+        if (this.left) return false;
+        await this.#connect();
+        this.held = null;
+        const { answered } = this.request('pool/attach', { token });
+        this.held = held;
+        this.reading = true;
+        const { result, error } = await answered;
+        if (result) this.#speak();
+        else if (error && !this.mayBeDropped)
+            this.world.report.fail('answers', `${this.name} cannot come back: ${error.message}`, { client: this });
+        if (!result) await this.close();
+        return Boolean(result);
+    }
+
+    /** Does not come back. */
+    forsake() { this.#leave(); }
 
     /** Sends a request: an entry, whose `answered` resolves with the answer, or with {gone}. */
     request(method, params = {}) {

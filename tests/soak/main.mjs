@@ -30,7 +30,7 @@ const NEEDED = [
     [15, ['answers', 'assigned', 'queued', 'turns that ran to their end', 'turns that nobody asked for', 'turn/steer',
         'thread/resume', 'sub-agents', 'garbage lines of workers', 'garbage lines of clients', 'daemon: aborted']],
     [60, ['workers killed', 'workers that died', 'reloads', 'pool/recycle']],
-    [300, ['pool/pause', 'pool/resume', 'pool/kick', 'pool/interrupt']],
+    [300, ['pool/pause', 'pool/resume', 'pool/kick', 'pool/interrupt', 'clients that came back by pool/attach']],
 ];
 
 const seconds = Number(process.argv[2] || 60);
