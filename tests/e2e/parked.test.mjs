@@ -297,6 +297,27 @@ for (const limit of ['maxParkedClients', 'maxParkedPerUid']) {
     });
 }
 
+test('who is parked takes no place among the connections, and so can come back', async (t) => {
+    const [daemon] = await startPool(t, 2, { config: { ...NEVER, maxClients: 1 } });
+    const tokens = [];
+    for (const name of ['a', 'b']) tokens.push((await detach((await runTurn(daemon, name)).client, { ttlMs: 60000 })).token);
+    for (let round = 0; round < 3; round++) {
+        const { client, answer } = await attach(daemon, tokens.shift());
+        assert.equal(answer.turns.length, 1);
+        tokens.push((await detach(client)).token);
+    }
+    const { client } = await attach(daemon, tokens[0]);
+    // It has the place now.
+    const second = await PoolClient.connect(daemon.socket, 'second');
+    let answered = false;
+    const ping = second.request('pool/ping').then(() => { answered = true; });
+    await client.request('pool/ping');
+    await client.request('pool/ping');
+    assert.equal(answered, false);
+    await client.close();
+    await ping;
+});
+
 test('one who is due more than maxParkedBytes is aborted', async (t) => {
     const { daemon, worker, turn, token } = await parked(t, { maxParkedBytes: 20000 });
     const { waiting } = await waitInLine(daemon);
