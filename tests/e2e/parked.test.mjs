@@ -377,6 +377,23 @@ test('an administrator ends one who is parked, as anybody', async (t) => {
     assert.equal((await daemon.status()).pool.busy, 0);
 });
 
+test('rights are those of the connection: who has lost them does not get them back by attaching', async (t) => {
+    const { daemon, token } = await parked(t, { adminUids: [process.getuid()] });
+    const admin = await PoolClient.connect(daemon.socket, 'admin');
+    const reload = async (adminUids) => {
+        daemon.writeConfig({ adminUids });
+        await admin.request('pool/reload');
+    };
+    await reload([process.getuid() + 1]);
+    const forbidden = (client) => assert.rejects(client.request('pool/resume'), refused(-32014, /adminUids/));
+    const { client } = await attach(daemon, token);
+    await forbidden(client);
+    await reload([process.getuid()]);
+    await forbidden(client);
+    const { client: again } = await attach(daemon, (await detach(client)).token);
+    await again.request('pool/resume');
+});
+
 test('a pool that drains waits for who is parked, and lets it come back', async (t) => {
     const { daemon, turn, threadId, token } = await parked(t);
     const admin = await PoolClient.connect(daemon.socket, 'admin');
