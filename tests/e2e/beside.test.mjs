@@ -182,6 +182,22 @@ test('a fork that is kept is a conversation of its own: its turn waits', async (
     await asked;
 });
 
+test('a fork that is kept is no sub-agent, although its status comes before the answer: its turn waits', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: SOON });
+    const { client, threadId, turn } = await runTurn(daemon);
+    worker.hold('thread/fork');
+    const forked = client.request('thread/fork', { threadId });
+    const request = await worker.expect('thread/fork');
+    worker.load('early');
+    worker.status('early', 'idle');
+    worker.reply(request, { thread: { id: 'early' } });
+    await forked;
+    const asked = client.startTurn('early');
+    await waits(daemon, 'turn/start');
+    turn.complete();
+    await asked;
+});
+
 test('what was aside of another conversation waits for this one', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: SOON });
     const { client, threadId, turn } = await runTurn(daemon);
