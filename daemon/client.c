@@ -307,6 +307,7 @@ void client_hand_over(struct client *from, struct client *to)
     to->traced_bytes = from->traced_bytes;
     to->gid = from->gid;
     to->pid = from->pid;
+    to->admin = from->admin;
     connect_to(to, from->fd);
     disconnect(from);
     if (to->ws)

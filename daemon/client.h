@@ -87,7 +87,8 @@ struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t 
 struct client *client_new_bare(struct server *s, uid_t uid, gid_t gid, pid_t pid);
 
 /* The connection of `from`, with what it has sent and not been read and what it is still due, is
- * that of `to` from now on, which must have none and be due nothing. `from` has none then. */
+ * that of `to` from now on, which must have none and be due nothing. `from` has none then. With it
+ * go the rights that it was given when it was accepted. */
 void client_hand_over(struct client *from, struct client *to);
 
 /* Closes and frees; everything it had must be gone. */

@@ -1,5 +1,6 @@
 #include "daemon/lease.h"
 
+#include "daemon/pool.h"
 #include "daemon/request.h"
 
 static bool runs(const struct thread *t)
@@ -78,4 +79,22 @@ bool lease_conflicts(const struct worker *w, const struct thread *t)
             return true;
     }
     return false;
+}
+
+bool lease_prolongs(const struct request *r, const struct worker *w, const struct thread *t)
+{
+    uint64_t waited_since = starts_turn(r) ? pool_waited_since(w) : 0;
+    bool late = false;
+    if (!waited_since || w->lease.acquired || w->lease.pinned)
+        return false;
+    list_for_each (it, &w->threads) {
+        const struct thread *other = list_entry(it, struct thread, in_owner);
+        uint64_t began = other->running ? other->turn_since : other->promised;
+        if (!runs(other) && !other->promised)
+            continue;
+        if (other == t || began <= waited_since || thread_descends(other, t))
+            return false;
+        late = true;
+    }
+    return late;
 }

@@ -19,4 +19,10 @@ enum lease_verdict lease_judge(const struct worker *w, uint64_t *until);
  * holder does not subscribe to only its sub-agents are relatives. */
 bool lease_conflicts(const struct worker *w, const struct thread *t);
 
+/* The request would begin a turn of `t` beside others of its family, all of which began after
+ * somebody else began to wait for this worker: one could go on for ever in that way, each of its
+ * turns beside the last. A turn that ran before may need what comes beside it, and may have it, and
+ * so may a thread whose sub-agents run. */
+bool lease_prolongs(const struct request *r, const struct worker *w, const struct thread *t);
+
 #endif

@@ -78,6 +78,7 @@ void park_end(struct client *c)
     list_remove(&p->in_server);
     free(p);
     c->park = NULL;
+    c->server->n_clients++;
 }
 
 void park_check_output(struct client *c)
@@ -137,6 +138,7 @@ static void part(struct client *c, struct park *p, struct client *rest, uint64_t
     client_hand_over(c, rest);
     client_close_after_output(rest);
     c->park = p;
+    s->n_clients--; /* that of `rest` is the only connection */
     p->until = p->since + ttl_ms;
     list_append(&s->parks, &p->in_server);
     ev_timer_set(&p->ttl, (double)ttl_ms / 1e3, 0.);

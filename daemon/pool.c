@@ -230,6 +230,20 @@ bool pool_somebody_waits(const struct worker *w)
            (!lane_empty(&w->lane) || !lane_empty(&s->queue.any) || first_to_bring(w, NULL));
 }
 
+static bool waits_for_holder(const struct waiter *w, void *arg)
+{
+    const struct worker *worker = arg;
+    return request_of(w)->client != worker->lease.holder &&
+           (crew_has(worker) ? waiter_may_lease(w, NULL) : waiter_may_stay(w, arg));
+}
+
+uint64_t pool_waited_since(const struct worker *w)
+{
+    struct waiter *first =
+        queue_oldest(&w->server->queue, &w->lane, waits_for_holder, (void *)(uintptr_t)w);
+    return first ? request_of(first)->queued_at : 0;
+}
+
 /* What was promised and has not come is waited for no longer. */
 static void forget_promises(struct worker *w)
 {

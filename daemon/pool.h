@@ -65,4 +65,7 @@ void pool_offer(struct server *s);
 /* Somebody waits whom this worker could serve. */
 bool pool_somebody_waits(const struct worker *w);
 
+/* Since when the oldest of those, but for its holder, waits: ms; 0: nobody. */
+uint64_t pool_waited_since(const struct worker *w);
+
 #endif

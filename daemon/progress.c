@@ -300,7 +300,9 @@ static void opened(struct worker *w, struct request *r, const struct thread *fro
 {
     struct slice id = json_get_text(e->result, "thread.id");
     const struct thread *before = id.n ? threads_find(&w->server->threads, id) : NULL;
-    bool joined = before && before->owner == w && !before->provisional;
+    /* What is new may have been told of before, and was taken for a sub-agent then. */
+    bool resumed = r->method->flags & METHOD_RESUME;
+    bool joined = resumed && before && before->owner == w && !before->provisional;
     struct thread *t = id.n ? ownership_begin(w, id) : NULL;
     if (id.n && !t)
         client_doom(r->client, "out of memory for its thread");
@@ -308,6 +310,8 @@ static void opened(struct worker *w, struct request *r, const struct thread *fro
         return;
     if (!joined)
         loaded(w, t, r, e);
+    if (!resumed)
+        t->parent = NULL;
     if (r->moved_from && r->moved_from != w)
         move_count(t, r->moved_from, r->moved_at);
     if (had_early_mcp(w, id))

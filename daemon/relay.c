@@ -17,7 +17,8 @@ static struct slice method_of(const struct relay *r)
 static bool streams_to_reader(const struct worker *w, const struct thread *t, struct slice method)
 {
     const struct client *c = t && t->owner == w ? t->subscriber : NULL;
-    return c && !c->doomed && c->transport == CLIENT_LINES && !t->move && !t->opening &&
+    /* Who is parked may come back by WebSocket, which takes nothing but text. */
+    return c && !c->doomed && c->transport == CLIENT_LINES && !c->park && !t->move && !t->opening &&
            !t->provisional && !client_opted_out(c, method);
 }
 

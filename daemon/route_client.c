@@ -198,7 +198,8 @@ static bool in_stream(const struct worker *w, const struct thread *t)
 /* Its client holds the owner, and nothing there is in the way. */
 static bool may_use_now(const struct request *r, const struct worker *w, const struct thread *t)
 {
-    if (w->lease.holder != r->client || w->state != WORKER_BUSY || lease_conflicts(w, t))
+    if (w->lease.holder != r->client || w->state != WORKER_BUSY || lease_conflicts(w, t) ||
+        lease_prolongs(r, w, t))
         return false;
     bool other_thread = !in_stream(w, t) && !w->lease.acquired;
     return !(r->method->flags & METHOD_RESUME) || !other_thread;

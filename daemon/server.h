@@ -80,7 +80,7 @@ struct server {
     struct notify notify;
 
     struct list clients;
-    size_t n_clients;
+    size_t n_clients; /* that are connected: who is parked is not */
     unsigned last_client_id;
     struct list tracers;       /* see trace.h */
     bool telling_tracers;      /* what is sent meanwhile is in no trace */

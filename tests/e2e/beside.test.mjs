@@ -135,7 +135,6 @@ test('aside of a turn that runs, or waits for its client', async (t) => {
     const { client, threadId, turn } = await runTurn(daemon);
     worker.ask(APPROVAL, { threadId, turnId: turn.id });
     const ask = await client.next(APPROVAL);
-    const { waiting } = await waitInLine(daemon);
     const side = await aside(client, threadId);
     await client.request('thread/inject_items', { threadId: side, items: [] }).catch(() => {});
     await client.startTurn(side, 'aside');
@@ -146,6 +145,7 @@ test('aside of a turn that runs, or waits for its client', async (t) => {
     await client.turnCompleted(side);
     await client.startTurn(side, 'and more');
     await started(client, side);
+    const { waiting } = await waitInLine(daemon);
     client.send({ id: ask.id, result: { decision: 'accept' } });
     turn.complete();
     await client.turnCompleted(threadId);
@@ -157,6 +157,27 @@ test('aside of a turn that runs, or waits for its client', async (t) => {
     assert.equal(worker.received('thread/start').length, 1, 'the lease lasts until both have ended');
     worker.turn(threadId).complete();
     await waiting;
+});
+
+test('one who waits has its turn: aside of a turn that ran before it waited, and not of one that is aside', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: SOON });
+    const { client, threadId, turn } = await runTurn(daemon);
+    const side = await aside(client, threadId);
+    const { waiting } = await waitInLine(daemon);
+    for (const text of ['aside', 'and more']) {
+        await client.startTurn(side, text);
+        await started(client, side);
+        if (text === 'aside') worker.turn(side).complete();
+    }
+    turn.complete();
+    await client.turnCompleted(threadId);
+    const asked = client.startTurn(threadId, 'go on beside it');
+    await waits(daemon, 'turn/start');
+    // What it says to what runs does not wait.
+    await client.startTurn(side, 'quickly');
+    worker.turn(side).complete();
+    await waiting;
+    await asked;
 });
 
 test('a client that leaves takes both along', async (t) => {
@@ -178,6 +199,22 @@ test('a fork that is kept is a conversation of its own: its turn waits', async (
     const asked = client.startTurn(thread.id);
     await waits(daemon, 'turn/start');
     assert.equal(worker.received('turn/start').length, 1);
+    turn.complete();
+    await asked;
+});
+
+test('a fork that is kept is no sub-agent, although its status comes before the answer: its turn waits', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: SOON });
+    const { client, threadId, turn } = await runTurn(daemon);
+    worker.hold('thread/fork');
+    const forked = client.request('thread/fork', { threadId });
+    const request = await worker.expect('thread/fork');
+    worker.load('early');
+    worker.status('early', 'idle');
+    worker.reply(request, { thread: { id: 'early' } });
+    await forked;
+    const asked = client.startTurn('early');
+    await waits(daemon, 'turn/start');
     turn.complete();
     await asked;
 });

@@ -297,6 +297,27 @@ for (const limit of ['maxParkedClients', 'maxParkedPerUid']) {
     });
 }
 
+test('who is parked takes no place among the connections, and so can come back', async (t) => {
+    const [daemon] = await startPool(t, 2, { config: { ...NEVER, maxClients: 1 } });
+    const tokens = [];
+    for (const name of ['a', 'b']) tokens.push((await detach((await runTurn(daemon, name)).client, { ttlMs: 60000 })).token);
+    for (let round = 0; round < 3; round++) {
+        const { client, answer } = await attach(daemon, tokens.shift());
+        assert.equal(answer.turns.length, 1);
+        tokens.push((await detach(client)).token);
+    }
+    const { client } = await attach(daemon, tokens[0]);
+    // It has the place now.
+    const second = await PoolClient.connect(daemon.socket, 'second');
+    let answered = false;
+    const ping = second.request('pool/ping').then(() => { answered = true; });
+    await client.request('pool/ping');
+    await client.request('pool/ping');
+    assert.equal(answered, false);
+    await client.close();
+    await ping;
+});
+
 test('one who is due more than maxParkedBytes is aborted', async (t) => {
     const { daemon, worker, turn, token } = await parked(t, { maxParkedBytes: 20000 });
     const { waiting } = await waitInLine(daemon);
@@ -354,6 +375,23 @@ test('an administrator ends one who is parked, as anybody', async (t) => {
     assert.equal(worker.received('turn/interrupt').length, 1);
     await assert.rejects(attach(daemon, token), noSuchToken);
     assert.equal((await daemon.status()).pool.busy, 0);
+});
+
+test('rights are those of the connection: who has lost them does not get them back by attaching', async (t) => {
+    const { daemon, token } = await parked(t, { adminUids: [process.getuid()] });
+    const admin = await PoolClient.connect(daemon.socket, 'admin');
+    const reload = async (adminUids) => {
+        daemon.writeConfig({ adminUids });
+        await admin.request('pool/reload');
+    };
+    await reload([process.getuid() + 1]);
+    const forbidden = (client) => assert.rejects(client.request('pool/resume'), refused(-32014, /adminUids/));
+    const { client } = await attach(daemon, token);
+    await forbidden(client);
+    await reload([process.getuid()]);
+    await forbidden(client);
+    const { client: again } = await attach(daemon, (await detach(client)).token);
+    await again.request('pool/resume');
 });
 
 test('a pool that drains waits for who is parked, and lets it come back', async (t) => {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { startPool } from '../lib/daemon.mjs';
 import { settled } from '../lib/scenes.mjs';
+import { openWebSocket } from '../lib/websocket.mjs';
 import { Random } from '../soak/random.mjs';
 
 const delta = (threadId, text, method = 'item/agentMessage/delta') =>
@@ -105,6 +106,19 @@ test('what streams while its reader is away is there when it comes back', async 
     worker.raw(`${delta(a, 'live')}\n`);
     const got = await heard(back, worker);
     assert.deepEqual(got.slice(1), [...lines, delta(a, 'live')]);
+});
+
+test('what is no text, said while its reader is away, does not reach a WebSocket, and so does not end it', async (t) => {
+    const { daemon, client, worker, threads: [a] } = await twoThreads(t);
+    const { token } = await client.request('pool/detach');
+    await client.ended;
+    const before = (await daemon.status()).counters.droppedMessages;
+    const [head, tail] = delta(a, '|').split('|');
+    worker.bytes(Buffer.concat([Buffer.from(`${delta(a, '1')}\n${head}`), Buffer.from([0xff]), Buffer.from(`${tail}\n${delta(a, '2')}\n`)]));
+    await daemon.untilStatus((s) => s.counters.droppedMessages === before + 1, 'it is dropped');
+    const ws = await openWebSocket(daemon, { initialize: false });
+    await ws.request('pool/attach', { token }, 'attach');
+    assert.deepEqual((await heard(ws, worker)).slice(1), [delta(a, '1'), delta(a, '2')]);
 });
 
 test('the status knows of what streams by', async (t) => {

@@ -35,6 +35,7 @@ function writeAll(fd, text) {
 
 const orders = {
     out: (text) => process.stdout.write(text),
+    bytes: (base64) => process.stdout.write(Buffer.from(base64, 'base64')),
     // Requests of this method, whose parameters come last and may be of any size.
     echo: (method) => { echo = `"method":"${method}","params":`; },
     // One line again and again, so many bytes in all, as fast as they are taken.

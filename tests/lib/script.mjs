@@ -164,6 +164,7 @@ export class FakeWorker {
     }
 
     raw(text) { this.order({ out: text }); }
+    bytes(buffer) { this.order({ bytes: buffer.toString('base64') }); }
     stderr(text) { this.order({ err: text }); }
     write(message) { this.raw(`${JSON.stringify(message)}\n`); }
 
