@@ -3,6 +3,7 @@
 #include "daemon/abort.h"
 #include "daemon/admission.h"
 #include "daemon/asks.h"
+#include "daemon/choose.h"
 #include "daemon/client.h"
 #include "daemon/control.h"
 #include "daemon/crew.h"
@@ -47,14 +48,20 @@ static bool waiter_may_stay(const struct waiter *w, void *arg)
     return (w->lane == &worker->lane || (t && t->owner == worker)) && waiter_may_lease(w, NULL);
 }
 
-/* The oldest that may have this worker. Those whose thread has found another owner since they
+/* The oldest that may have this worker, by its lane. */
+static struct waiter *oldest_for(struct worker *w)
+{
+    return queue_oldest(&w->server->queue, &w->lane,
+                        crew_has(w) ? waiter_may_lease : waiter_may_stay, w);
+}
+
+/* The same as a request. Those whose thread has found another owner since they
  * began to wait go to that one's lane first. */
 static struct request *next_for(struct worker *w)
 {
     struct server *s = w->server;
     for (;;) {
-        struct waiter *waiter =
-            queue_oldest(&s->queue, &w->lane, crew_has(w) ? waiter_may_lease : waiter_may_stay, w);
+        struct waiter *waiter = oldest_for(w);
         if (!waiter)
             return NULL;
         struct request *r = request_of(waiter);
@@ -309,51 +316,6 @@ void pool_settle_all(struct server *s)
         pool_settle(s->workers[i]);
 }
 
-/* One that may have the threads of `owner`. */
-typedef bool fits(const struct worker *w, const struct worker *owner);
-
-/* How little an idle worker is to be chosen. The one with the fewest subscribed threads is best, so
- * that threads spread; one that is to be replaced is better left alone. */
-static size_t unfitness(const struct worker *w)
-{
-    size_t n = w->retire ? SIZE_MAX / 2 : 0;
-    list_for_each (it, &w->threads)
-        n += list_entry(it, struct thread, in_owner)->subscriber != NULL;
-    return n;
-}
-
-/* `fit` NULL: any. */
-static struct worker *best_idle(struct server *s, fits *fit, const struct worker *owner)
-{
-    struct worker *best = NULL;
-    size_t least = SIZE_MAX;
-    for (size_t i = 0; i < s->n_workers; i++) {
-        struct worker *w = s->workers[i];
-        if (w->state != WORKER_IDLE || w->held_until || w->exited || !crew_has(w) ||
-            crew_is_silent(w) || (fit && !fit(w, owner)))
-            continue;
-        size_t n = unfitness(w);
-        if (n < least) {
-            least = n;
-            best = w;
-        }
-    }
-    return best;
-}
-
-/* One that the client holds by pool/acquire or (pinned) because it has left something there, and on
- * which nothing runs. */
-static struct worker *held_quiet(const struct client *c, bool pinned)
-{
-    uint64_t until;
-    list_for_each (it, &c->leases) {
-        struct worker *w = list_entry(it, struct worker, lease.in_client);
-        if ((pinned ? w->lease.pinned : w->lease.acquired) && lease_judge(w, &until) == LEASE_QUIET)
-            return w;
-    }
-    return NULL;
-}
-
 /* False where it may not wait; then it has been failed. */
 static bool may_enqueue(struct request *r)
 {
@@ -412,13 +374,11 @@ static void wait_in_line(struct request *r, struct worker *want)
 }
 
 /* Free, and nobody who waits may have it: an offer may still be due to those. */
-static bool is_free_for(const struct worker *w, const struct request *r)
+static bool is_free_for(struct worker *w, const struct request *r)
 {
     const struct server *s = w->server;
     return w->state == WORKER_IDLE && !w->held_until && !w->exited && !crew_is_silent(w) &&
-           !admission_held_back(s) && admission_in_share(r->client) &&
-           !queue_oldest(&s->queue, &w->lane, crew_has(w) ? waiter_may_lease : waiter_may_stay,
-                         (void *)(uintptr_t)w);
+           !admission_held_back(s) && admission_in_share(r->client) && !oldest_for(w);
 }
 
 /* Its thread's owner is busy, and another worker is idle: the thread moves, and the request is only
@@ -426,7 +386,7 @@ static bool is_free_for(const struct worker *w, const struct request *r)
 static bool bring_at_once(struct request *r)
 {
     struct thread *t = thread_of(r);
-    struct worker *w = t ? best_idle(r->server, mobile_fits, t->owner) : NULL;
+    struct worker *w = t ? choose_idle(r->server, mobile_fits, t->owner) : NULL;
     if (!w || !is_free_for(w, r) || mobile_decide(r, t, w, 0) != POLICY_MOVE)
         return false;
     if (mobile_is_cold(r, t))
@@ -452,16 +412,16 @@ void pool_request(struct request *r, struct worker *want)
     }
     if (want && bring_at_once(r))
         return;
-    if (!want && !r->acquire && (w = held_quiet(r->client, false))) {
+    if (!want && !r->acquire && (w = choose_held(r->client, false))) {
         grant(w, r);
         return;
     }
     if (!want)
-        w = best_idle(s, NULL, NULL);
+        w = choose_idle(s, NULL, NULL);
     if (w && is_free_for(w, r)) {
         pool_lease_to(w, r->client);
         grant(w, r);
-    } else if (!want && !r->acquire && (w = held_quiet(r->client, true))) {
+    } else if (!want && !r->acquire && (w = choose_held(r->client, true))) {
         /* Nobody else can have that one: better than to wait beside it. */
         grant(w, r);
     } else {
@@ -559,7 +519,7 @@ static bool is_another(const struct worker *w, const struct worker *owner)
 
 bool pool_relocate(struct thread *t)
 {
-    struct worker *to = best_idle(t->owner->server, is_another, t->owner);
+    struct worker *to = choose_idle(t->owner->server, is_another, t->owner);
     if (!to || !admission_in_share(t->subscriber))
         return false;
     pool_lease_to(to, t->subscriber);
