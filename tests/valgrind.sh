@@ -16,10 +16,12 @@ if [ $# = 0 ]; then
 fi
 
 mkdir -p build/valgrind
+# Some tests take the PATH away.
+valgrind=$(command -v valgrind)
 for program in codex-poold codex-pool unit-tests; do
     cat >build/valgrind/$program <<END
 #!/bin/sh
-exec valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible \\
+exec $valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible \\
     --track-fds=no --log-file="$work/report.%p" '$PWD/build/$program' "\$@"
 END
     chmod +x build/valgrind/$program

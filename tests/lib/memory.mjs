@@ -9,7 +9,7 @@ export const MB = 1024 * 1024;
 const program = readFileSync(poold);
 
 /** Run by a script under valgrind. */
-export const valgrind = program.includes('exec valgrind');
+export const valgrind = program.includes('valgrind -q');
 
 /**
  * Built with the sanitizers, or run by a script under valgrind: slower, with an allocator of its own, and what has been
