@@ -48,11 +48,16 @@ static bool waiter_may_stay(const struct waiter *w, void *arg)
     return (w->lane == &worker->lane || (t && t->owner == worker)) && waiter_may_lease(w, NULL);
 }
 
+/* It may have this worker (arg). */
+static bool waiter_may_have(const struct waiter *w, void *arg)
+{
+    return crew_has(arg) ? waiter_may_lease(w, NULL) : waiter_may_stay(w, arg);
+}
+
 /* The oldest that may have this worker, by its lane. */
 static struct waiter *oldest_for(struct worker *w)
 {
-    return queue_oldest(&w->server->queue, &w->lane,
-                        crew_has(w) ? waiter_may_lease : waiter_may_stay, w);
+    return queue_oldest(&w->server->queue, &w->lane, waiter_may_have, w);
 }
 
 /* The same as a request. Those whose thread has found another owner since they
@@ -240,8 +245,7 @@ bool pool_somebody_waits(const struct worker *w)
 static bool waits_for_holder(const struct waiter *w, void *arg)
 {
     const struct worker *worker = arg;
-    return request_of(w)->client != worker->lease.holder &&
-           (crew_has(worker) ? waiter_may_lease(w, NULL) : waiter_may_stay(w, arg));
+    return request_of(w)->client != worker->lease.holder && waiter_may_have(w, arg);
 }
 
 uint64_t pool_waited_since(const struct worker *w)
