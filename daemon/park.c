@@ -287,6 +287,14 @@ static void send_missed(struct client *c, const struct outbuf *missed)
     }
 }
 
+/* Whoever is there now knows of no place in the queue. */
+static void tell_places_anew(struct client *c)
+{
+    list_for_each (it, &c->requests)
+        list_entry(it, struct request, in_client)->told_position = 0;
+    control_positions_changed(c->server);
+}
+
 /* The connection of `c` is that of `parked` from now on. */
 static void attach(struct client *c, struct client *parked)
 {
@@ -298,7 +306,7 @@ static void attach(struct client *c, struct client *parked)
     send_missed(parked, &missed);
     outbuf_deinit(&missed);
     asks_repeat(parked);
-    control_positions_changed(parked->server);
+    tell_places_anew(parked);
     parked->server->counters.attached++;
     log_client(parked, LOG_INFO, "attached by client %u after %llu ms", c->id,
                (unsigned long long)ms);

@@ -188,6 +188,15 @@ test('places in the queue are not kept for later: one that is back is told of it
     assert.deepEqual(events(client), ['answer attach', 'pool/queued']);
 });
 
+test('one that is back is told of its place in the queue although it is the same', async (t) => {
+    const [daemon] = await startPool(t, 1, { config: NEVER });
+    await runTurn(daemon);
+    const { client: first, waiting } = await waitInLine(daemon);
+    const { client } = await attach(daemon, (await detach(first)).token);
+    const { params } = await client.next('pool/queued');
+    assert.deepEqual(params, { id: waiting.id, position: 1, length: 1 });
+});
+
 test('a token works once, and no other does', async (t) => {
     const [daemon] = await startPool(t, 1, { config: NEVER });
     const { client: first } = await runTurn(daemon);
