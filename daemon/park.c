@@ -247,6 +247,7 @@ static char *describe(const struct client *c, struct slice id)
     cJSON *requests = cJSON_AddArrayToObject(result, "requests");
     list_for_each (it, &c->requests)
         rpc_add(requests, NULL, cJSON_CreateRaw(list_entry(it, struct request, in_client)->id));
+    steer_add_ids(requests, c);
     cJSON_AddNumberToObject(result, "asks", (double)asks_of_client(c, NULL));
     cJSON_AddNumberToObject(result, "missedBytes", (double)outbuf_len(&c->out));
     cJSON_AddNumberToObject(result, "parkedMs", (double)(now_ms() - c->park->since));

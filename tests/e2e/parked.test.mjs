@@ -143,6 +143,16 @@ test('a request that was not answered is answered on the new connection, with it
     assert.deepEqual((await client.nextAnswer()).id, 'mine');
 });
 
+test('so is what an administrator waits for', async (t) => {
+    const [daemon] = await startPool(t, 1, { config: NEVER });
+    const { client: first, turn } = await runTurn(daemon);
+    first.request('pool/drain', {}, 'draining');
+    const { client, answer } = await attach(daemon, (await detach(first)).token);
+    assert.deepEqual(answer.requests, ['draining']);
+    turn.complete();
+    assert.deepEqual(await client.nextAnswer(), { id: 'draining', result: {} });
+});
+
 test('what follows pool/attach in the same write is the client\'s, and it is initialized', async (t) => {
     const [daemon] = await startPool(t, 1, { config: NEVER });
     const { client: first, threadId } = await runTurn(daemon);
