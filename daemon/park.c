@@ -247,6 +247,7 @@ static char *describe(const struct client *c, struct slice id)
     cJSON *requests = cJSON_AddArrayToObject(result, "requests");
     list_for_each (it, &c->requests)
         rpc_add(requests, NULL, cJSON_CreateRaw(list_entry(it, struct request, in_client)->id));
+    steer_add_ids(requests, c);
     cJSON_AddNumberToObject(result, "asks", (double)asks_of_client(c, NULL));
     cJSON_AddNumberToObject(result, "missedBytes", (double)outbuf_len(&c->out));
     cJSON_AddNumberToObject(result, "parkedMs", (double)(now_ms() - c->park->since));
@@ -287,6 +288,14 @@ static void send_missed(struct client *c, const struct outbuf *missed)
     }
 }
 
+/* Whoever is there now knows of no place in the queue. */
+static void tell_places_anew(struct client *c)
+{
+    list_for_each (it, &c->requests)
+        list_entry(it, struct request, in_client)->told_position = 0;
+    control_positions_changed(c->server);
+}
+
 /* The connection of `c` is that of `parked` from now on. */
 static void attach(struct client *c, struct client *parked)
 {
@@ -298,7 +307,7 @@ static void attach(struct client *c, struct client *parked)
     send_missed(parked, &missed);
     outbuf_deinit(&missed);
     asks_repeat(parked);
-    control_positions_changed(parked->server);
+    tell_places_anew(parked);
     parked->server->counters.attached++;
     log_client(parked, LOG_INFO, "attached by client %u after %llu ms", c->id,
                (unsigned long long)ms);

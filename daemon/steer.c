@@ -62,6 +62,15 @@ bool steer_has(const struct client *c)
     return false;
 }
 
+void steer_add_ids(cJSON *ids, const struct client *c)
+{
+    list_for_each (it, &c->server->steering) {
+        const struct steer *t = list_entry(it, struct steer, node);
+        if (t->client == c)
+            rpc_add(ids, NULL, cJSON_CreateRaw(t->id));
+    }
+}
+
 void steer_forget(struct client *c)
 {
     list_for_each_safe (it, &c->server->steering) {

@@ -45,6 +45,9 @@ void steer_look_all(struct server *s);
 /* It waits for something. */
 bool steer_has(const struct client *c);
 
+/* Appends the ids of its requests that wait for something to a list. */
+void steer_add_ids(cJSON *ids, const struct client *c);
+
 /* The client is gone: nobody is to be told. */
 void steer_forget(struct client *c);
 

@@ -143,6 +143,16 @@ test('a request that was not answered is answered on the new connection, with it
     assert.deepEqual((await client.nextAnswer()).id, 'mine');
 });
 
+test('so is what an administrator waits for', async (t) => {
+    const [daemon] = await startPool(t, 1, { config: NEVER });
+    const { client: first, turn } = await runTurn(daemon);
+    first.request('pool/drain', {}, 'draining');
+    const { client, answer } = await attach(daemon, (await detach(first)).token);
+    assert.deepEqual(answer.requests, ['draining']);
+    turn.complete();
+    assert.deepEqual(await client.nextAnswer(), { id: 'draining', result: {} });
+});
+
 test('what follows pool/attach in the same write is the client\'s, and it is initialized', async (t) => {
     const [daemon] = await startPool(t, 1, { config: NEVER });
     const { client: first, threadId } = await runTurn(daemon);
@@ -186,6 +196,15 @@ test('places in the queue are not kept for later: one that is back is told of it
     const { client } = await attach(daemon, token);
     assert.deepEqual((await client.next('pool/queued')).params.position, 1);
     assert.deepEqual(events(client), ['answer attach', 'pool/queued']);
+});
+
+test('one that is back is told of its place in the queue although it is the same', async (t) => {
+    const [daemon] = await startPool(t, 1, { config: NEVER });
+    await runTurn(daemon);
+    const { client: first, waiting } = await waitInLine(daemon);
+    const { client } = await attach(daemon, (await detach(first)).token);
+    const { params } = await client.next('pool/queued');
+    assert.deepEqual(params, { id: waiting.id, position: 1, length: 1 });
 });
 
 test('a token works once, and no other does', async (t) => {
