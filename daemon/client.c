@@ -20,6 +20,8 @@
 /* The same for its requests that wait until a worker has answered others. */
 #define UNSENT_HIGH ((size_t)8 * 1024 * 1024)
 #define UNSENT_LOW ((size_t)4 * 1024 * 1024)
+/* A copy of less costs less than a write of its own. */
+#define WRITE_WORTH ((size_t)16 * 1024)
 
 /* What one client has sent is attended to for so long, then what the others have. */
 #define TURN_US 1000
@@ -218,11 +220,12 @@ void client_send(struct client *c, struct slice line)
     client_send_spliced(c, line, line.n, 0, SLICE_NULL);
 }
 
-void client_send_lines(struct client *c, struct slice lines)
+void client_send_lines(struct client *c, struct slice lines, bool more)
 {
     if (c->doomed)
         return;
-    if (!outbuf_len(&c->out) && !c->park) {
+    bool worth_it = !more || lines.n >= WRITE_WORTH;
+    if (worth_it && !outbuf_len(&c->out) && !c->park) {
         size_t n = outbuf_write_through(c->fd, lines);
         lines = (struct slice){lines.p + n, lines.n - n};
     }

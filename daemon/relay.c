@@ -42,6 +42,18 @@ static bool continues(const struct relay *r, struct slice line)
            memcmp(line.p, r->lines.p, r->front) == 0;
 }
 
+static void pass_on(struct relay *r, struct worker *w, bool more)
+{
+    struct thread *t = r->thread;
+    if (!t)
+        return;
+    struct envelope e = {.kind = ENVELOPE_NOTIFICATION, .method = method_of(r)};
+    r->thread = NULL;
+    worker_note_event(w, e.method);
+    client_send_lines(t->subscriber, r->lines, more);
+    progress_notified(w, t, &e);
+}
+
 bool relay_take(struct relay *r, struct worker *w, struct slice line)
 {
     /* Of "\r\n" the first is not the line's. */
@@ -50,18 +62,11 @@ bool relay_take(struct relay *r, struct worker *w, struct slice line)
         r->lines.n += line.n + 1;
         return true;
     }
-    relay_flush(r, w);
+    pass_on(r, w, true);
     return whole && begin(r, w, line);
 }
 
 void relay_flush(struct relay *r, struct worker *w)
 {
-    struct thread *t = r->thread;
-    if (!t)
-        return;
-    struct envelope e = {.kind = ENVELOPE_NOTIFICATION, .method = method_of(r)};
-    r->thread = NULL;
-    worker_note_event(w, e.method);
-    client_send_lines(t->subscriber, r->lines);
-    progress_notified(w, t, &e);
+    pass_on(r, w, false);
 }

@@ -1,5 +1,6 @@
 // What streams: lines of a worker that go to their reader as they are, in the order they came in, whatever is between.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { startPool } from '../lib/daemon.mjs';
@@ -119,6 +120,16 @@ test('what is no text, said while its reader is away, does not reach a WebSocket
     const ws = await openWebSocket(daemon, { initialize: false });
     await ws.request('pool/attach', { token }, 'attach');
     assert.deepEqual((await heard(ws, worker)).slice(1), [delta(a, '1'), delta(a, '2')]);
+});
+
+test('lines of two threads in turn cost few writes, too', async (t) => {
+    const { daemon, client, worker, threads } = await twoThreads(t);
+    const writes = () => Number(/syscw: (\d+)/.exec(readFileSync(`/proc/${daemon.pid}/io`, 'utf8'))[1]);
+    const lines = Array.from({ length: 1000 }, (_, i) => delta(threads[i % 2], `${i}`));
+    const before = writes();
+    worker.raw(`${lines.join('\n')}\n`);
+    assert.deepEqual(await heard(client, worker), lines);
+    assert.ok(writes() - before < 200, `${writes() - before} writes`);
 });
 
 test('the status knows of what streams by', async (t) => {
