@@ -162,10 +162,11 @@ void invariants_check(const struct server *s)
         check_progress(s->workers[i]);
     }
     list_for_each (it, &s->clients) {
-        check_client(list_entry(it, struct client, in_clients));
-        n++;
+        const struct client *c = list_entry(it, struct client, in_clients);
+        check_client(c);
+        n += !c->park;
     }
-    MUST(n == s->n_clients, "%zu clients, not %zu", n, s->n_clients);
+    MUST(n == s->n_clients, "%zu are connected, not %zu", n, s->n_clients);
     check_crew(s);
     check_queue(s);
 }
