@@ -22,7 +22,7 @@ for program in codex-poold codex-pool unit-tests; do
     cat >build/valgrind/$program <<END
 #!/bin/sh
 exec $valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect,possible \\
-    --track-fds=no --log-file="$work/report.%p" '$PWD/build/$program' "\$@"
+    --child-silent-after-fork=yes --log-file="$work/report.%p" '$PWD/build/$program' "\$@"
 END
     chmod +x build/valgrind/$program
 done

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { cleanEnv, runDaemon, startDaemon, startPool } from '../lib/daemon.mjs';
+import { valgrind } from '../lib/memory.mjs';
 import { within } from '../lib/wait.mjs';
+
+const unless = (so, why) => ({ skip: so && `valgrind ${why}` });
 
 /** A daemon whose workers do not answer initialize by themselves. */
 async function startHeld(t, config = {}) {
@@ -112,7 +115,7 @@ test('a codex that may not be executed is named with the reason', async (t) => {
         e.message === `Cannot start codex: ${file}: Permission denied`);
 });
 
-test('a codex that cannot be executed at all fails with the reason of exec', async (t) => {
+test('a codex that cannot be executed at all fails with the reason of exec', unless(valgrind, 'gives up where exec fails'), async (t) => {
     const daemon = await startWithScript(t, 'exit 0');
     writeFileSync(join(daemon.dir, 'codex.sh'), '#!/no/such/interpreter\n');
     const client = await PoolClient.open(daemon, { initialize: false });
@@ -166,7 +169,7 @@ test('workers have no pipe of each other', async (t) => {
     assert.equal(pipes(one).filter((pipe) => pipes(two).includes(pipe)).length, 0);
 });
 
-test('a worker has the environment of the daemon, what codex.env adds, and its mark', async (t) => {
+test('a worker has the environment of the daemon, what codex.env adds, and its mark', unless(valgrind, 'has some of its own'), async (t) => {
     const [daemon, worker] = await startPool(t, 1, {
         env: { KEPT: 'yes', CHANGED: 'by daemon', CODEX_POOL_WORKER: 'of another pool',
             LISTEN_PID: '1', LISTEN_FDS: '1', LISTEN_FDNAMES: 'x', WATCHDOG_USEC: '90000000',
@@ -196,7 +199,7 @@ test('a worker has default signal handling and a process group of its own', asyn
     assert.notEqual(Number(group), daemon.pid);
 });
 
-test('a daemon without standard input, output and error works', async (t) => {
+test('a daemon without standard input, output and error works', unless(valgrind, 'takes their places'), async (t) => {
     const wrapper = ['sh', '-c', 'exec "$0" "$@" <&- >&- 2>&-'];
     const [daemon, worker] = await startPool(t, 1, { wrapper });
     const { client, thread } = await runningTurn(daemon);
