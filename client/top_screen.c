@@ -55,7 +55,8 @@ void screen_close(struct screen *s)
 void screen_resized(struct screen *s)
 {
     struct winsize size = {0};
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 0)
+    /* In lines of one column ncurses 6.4 reads before the first. */
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 && size.ws_col > 1)
         (void)resizeterm(size.ws_row, size.ws_col);
     s->height = getmaxy(stdscr);
     s->width = getmaxx(stdscr);

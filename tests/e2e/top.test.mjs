@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { onTerminal, run } from '../lib/cli.mjs';
 import { isAlive, startPool } from '../lib/daemon.mjs';
+import { valgrind } from '../lib/memory.mjs';
 import { PlayedDaemon, temporary } from '../lib/played-daemon.mjs';
 import { runTurn, waitInLine } from '../lib/scenes.mjs';
 import { noTerminal, Terminal } from '../lib/tmux.mjs';
@@ -356,7 +357,7 @@ for (const [name, end, code] of ENDS) {
     });
 }
 
-test('Ctrl-Z gives the terminal back until fg', { skip: noTerminal }, async (t) => {
+test('Ctrl-Z gives the terminal back until fg', { skip: noTerminal || (valgrind && 'valgrind does not stop') }, async (t) => {
     const { terminal } = await top(t);
     await terminal.shows('WORKER');
     await terminal.press('C-z');
