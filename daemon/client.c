@@ -225,7 +225,7 @@ void client_send_lines(struct client *c, struct slice lines, bool more)
     if (c->doomed)
         return;
     bool worth_it = !more || lines.n >= WRITE_WORTH;
-    if (worth_it && !outbuf_len(&c->out) && !c->park) {
+    if (worth_it && !outbuf_len(&c->out)) {
         size_t n = outbuf_write_through(c->fd, lines);
         lines = (struct slice){lines.p + n, lines.n - n};
     }

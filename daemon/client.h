@@ -101,9 +101,9 @@ void client_put(struct client *c, struct slice head, struct slice body);
 /* Queues a line (without newline) for the client; written before the loop sleeps. */
 void client_send(struct client *c, struct slice line);
 
-/* Queues lines, each with its newline, for a client of the transport CLIENT_LINES. Many of them are
- * written at once where nothing else is queued, without a copy; of few, `more` says that others are
- * likely to follow before the loop sleeps. */
+/* Queues lines, each with its newline, for a client of the transport CLIENT_LINES, connected. Many
+ * of them are written at once where nothing else is queued, without a copy; of few, `more` says
+ * that others are likely to follow before the loop sleeps. */
 void client_send_lines(struct client *c, struct slice lines, bool more);
 
 /* As client_send, and frees the line; NULL (out of memory) drops the client. */
