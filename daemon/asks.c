@@ -99,7 +99,10 @@ static void send_ask(struct ask *a, struct slice line, size_t id_at)
     char id[24];
     int n = snprintf(id, sizeof(id), "%" PRId64, a->id);
     a->missed = a->client->park;
-    client_send_spliced(a->client, line, id_at, strlen(a->raw_id), (struct slice){id, (size_t)n});
+    client_send_spliced(a->client, &(struct splice){.line = line,
+                                                    .at = id_at,
+                                                    .len = strlen(a->raw_id),
+                                                    .instead = {id, (size_t)n}});
 }
 
 void asks_from_worker(struct worker *w, const struct envelope *e, struct slice line)
@@ -211,8 +214,9 @@ void asks_answer(struct client *c, const struct envelope *e, struct slice line)
         c->server->counters.dropped_messages++;
         return;
     }
-    if (worker_send_spliced(a->worker, c, line, (size_t)(e->id.p - line.p), e->id.n,
-                            slice_str(a->raw_id)) < 0) {
+    struct splice answer = {line, (size_t)(e->id.p - line.p), e->id.n, slice_str(a->raw_id),
+                            linebuf_block(&c->in, line)};
+    if (worker_send_spliced(a->worker, c, &answer) < 0) {
         client_doom(c, "out of memory for its answer");
         return;
     }
@@ -239,8 +243,10 @@ void asks_resolved(struct worker *w, struct client *c, const struct envelope *e,
     }
     int n = snprintf(id, sizeof(id), "%" PRId64, a->id);
     if (wanted)
-        client_send_spliced(c, line, (size_t)(raw_id.p - line.p), raw_id.n,
-                            (struct slice){id, (size_t)n});
+        client_send_spliced(c, &(struct splice){.line = line,
+                                                .at = (size_t)(raw_id.p - line.p),
+                                                .len = raw_id.n,
+                                                .instead = {id, (size_t)n}});
     ask_free(a);
 }
 

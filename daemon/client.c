@@ -168,11 +168,13 @@ static void check_output(struct client *c)
     }
 }
 
+static const char out_of_memory[] = "out of memory for its output";
+
 static bool reserve_output(struct client *c, size_t n)
 {
     if (outbuf_reserve(&c->out, n) == 0)
         return true;
-    client_doom(c, "out of memory for its output");
+    client_doom(c, out_of_memory);
     return false;
 }
 
@@ -192,32 +194,30 @@ void client_put(struct client *c, struct slice head, struct slice body)
     check_output(c);
 }
 
-void client_send_spliced(struct client *c, struct slice line, size_t at, size_t len,
-                         struct slice instead)
+void client_send_spliced(struct client *c, const struct splice *s)
 {
     char room[WEBSOCKET_HEAD_MAX];
-    size_t n = line.n - len + instead.n;
+    struct slice head = c->ws ? websocket_head(room, WEBSOCKET_TEXT, splice_len(s)) : SLICE_NULL;
+    struct splice copied = *s;
     /* A WebSocket that is being closed has had its last frame. */
     if (c->doomed || c->http || (c->ws && websocket_is_closed(c->ws)))
         return;
     /* First, since this client may be one that is told. */
-    trace_message(c->server, TRACE_TO_CLIENT, c, NULL, line, at, instead);
-    if (!reserve_output(c, n + sizeof(room)))
+    trace_message(c->server, TRACE_TO_CLIENT, c, NULL, s->line, s->at, s->instead);
+    /* Whoever comes back reads what it has missed out of one piece. */
+    if (c->park)
+        copied.block = NULL;
+    if (outbuf_splice(&c->out, head, &copied, c->ws ? SLICE_NULL : SLICE("\n")) < 0) {
+        client_doom(c, out_of_memory);
         return;
-    if (c->ws)
-        outbuf_put(&c->out, websocket_head(room, WEBSOCKET_TEXT, n));
-    outbuf_put(&c->out, (struct slice){line.p, at});
-    outbuf_put(&c->out, instead);
-    outbuf_put(&c->out, (struct slice){line.p + at + len, line.n - at - len});
-    if (!c->ws)
-        outbuf_put(&c->out, SLICE("\n"));
+    }
     write_soon(c);
     check_output(c);
 }
 
 void client_send(struct client *c, struct slice line)
 {
-    client_send_spliced(c, line, line.n, 0, SLICE_NULL);
+    client_send_spliced(c, &(struct splice){.line = line});
 }
 
 void client_send_lines(struct client *c, struct slice lines, bool more)
@@ -241,7 +241,7 @@ void client_send_take(struct client *c, char *line)
     if (line)
         client_send(c, slice_str(line));
     else
-        client_doom(c, "out of memory for its output");
+        client_doom(c, out_of_memory);
     free(line);
 }
 

@@ -109,9 +109,8 @@ void client_send_lines(struct client *c, struct slice lines, bool more);
 /* As client_send, and frees the line; NULL (out of memory) drops the client. */
 void client_send_take(struct client *c, char *line);
 
-/* As client_send, with other bytes in place of line[at, at+len). */
-void client_send_spliced(struct client *c, struct slice line, size_t at, size_t len,
-                         struct slice instead);
+/* As client_send, with what the splice says. */
+void client_send_spliced(struct client *c, const struct splice *s);
 
 /* It does not want this notification. */
 bool client_opted_out(const struct client *c, struct slice method);

@@ -106,9 +106,16 @@ static size_t cost(const struct request *r)
     return r->line.n + 4096;
 }
 
+struct block *request_block(const struct request *r)
+{
+    if (r->block || r->owned_line || !r->client)
+        return r->block;
+    return linebuf_block(&r->client->in, r->line);
+}
+
 bool request_keep(struct request *r)
 {
-    if (r->owned_line)
+    if (r->owned_line || r->block)
         return true;
     if (r->client && !client_hold(r->client, cost(r))) {
         r->server->counters.rejected++;
@@ -116,6 +123,11 @@ bool request_keep(struct request *r)
         return false;
     }
     r->held = r->client != NULL;
+    struct block *block = request_block(r);
+    if (block) {
+        r->block = block_hold(block);
+        return true;
+    }
     r->owned_line = slice_dup(r->line);
     if (!r->owned_line) {
         request_fail(r, RPC_INTERNAL, "Out of memory for a request of %zu bytes.", r->line.n);
@@ -132,12 +144,12 @@ void request_unhold(struct request *r)
     r->held = false;
 }
 
-/* The line is needed no longer. */
-static void drop_line(struct request *r)
+void request_drop_line(struct request *r)
 {
     request_unhold(r);
     free(r->owned_line);
     r->owned_line = NULL;
+    r->block = block_drop(r->block);
 }
 
 bool request_park(struct request *r, enum request_state state, struct list *list)
@@ -174,7 +186,7 @@ void request_free(struct request *r)
     pool_unlease_request(r);
     list_init(&followers);
     list_splice(&followers, &r->followers);
-    drop_line(r);
+    request_drop_line(r);
     list_remove(&r->in_client);
     if (r->method->flags & METHOD_RESUME)
         ownership_not_opened(r);
@@ -227,7 +239,7 @@ void request_refuse(struct request *r, int code, const char *format, ...)
 
 void request_orphan(struct request *r)
 {
-    drop_line(r);
+    request_drop_line(r);
     list_remove(&r->in_client);
     r->client = NULL;
 }

@@ -36,9 +36,10 @@ struct request {
     char *thread_id;  /* NULL: names none */
     char *key;        /* processId of a command/exec; NULL: none */
 
-    /* The message. Borrowed while it is being routed, owned once it has to wait. */
+    /* The message. Borrowed while it is being routed; once it has to wait its own, or held. */
     struct slice line;
-    char *owned_line;
+    char *owned_line;     /* NULL: it is not its own */
+    struct block *block;  /* that it holds, since the line in it is long; NULL: none */
     size_t id_at, id_len; /* where its id is in the line */
 
     struct waiter waiter;
@@ -75,12 +76,18 @@ struct request *request_new(struct client *c, struct slice line, const struct en
 struct request *request_new_internal(struct server *s, char *line, const char *method,
                                      request_done *done, void *arg);
 
-/* Copies the line if it is borrowed. False when out of memory, or where too many of its client's
- * requests wait already: then the request has been failed and is gone. */
+/* Copies the line, or holds its block, if it is borrowed. False when out of memory, or where too
+ * many of its client's requests wait already: then the request has been failed and is gone. */
 bool request_keep(struct request *r) CP_MUSTCHECK;
+
+/* The block that its line is in, as linebuf_block says it. */
+struct block *request_block(const struct request *r);
 
 /* Its line no longer counts among what its client keeps waiting. */
 void request_unhold(struct request *r);
+
+/* The same, and it is needed no longer. */
+void request_drop_line(struct request *r);
 
 /* Puts it on a list, BLOCKED, PREPARING or UNSENT. False as for request_keep; who
  * has nothing left to do with it need not look. */

@@ -33,7 +33,8 @@ static void deliver(struct worker *w, struct client *c, const struct envelope *e
     else if (slice_is(e->method, "serverRequest/resolved"))
         asks_resolved(w, c, e, line);
     else if (!client_opted_out(c, e->method))
-        client_send(c, line);
+        client_send_spliced(c,
+                            &(struct splice){.line = line, .block = linebuf_block(&w->out, line)});
 }
 
 /* Whose login it was. */
@@ -126,6 +127,15 @@ static bool resolve_writer(struct worker *w, struct request *r)
     return true;
 }
 
+/* With its client's own id in it. */
+static void pass_answer(const struct worker *w, const struct request *r, const struct envelope *e,
+                        struct slice line)
+{
+    client_send_spliced(r->client,
+                        &(struct splice){line, (size_t)(e->id.p - line.p), e->id.n,
+                                         slice_str(r->id), linebuf_block(&w->out, line)});
+}
+
 static void answer(struct worker *w, const struct envelope *e, struct slice line)
 {
     struct request *r = worker_take_answered(w, e->id);
@@ -143,9 +153,9 @@ static void answer(struct worker *w, const struct envelope *e, struct slice line
         progress_answered(w, r, e);
         if (resolve_writer(w, r))
             return;
-        client_send_spliced(r->client, line, (size_t)(e->id.p - line.p), e->id.n, slice_str(r->id));
+        pass_answer(w, r, e, line);
     } else if (r->client) {
-        client_send_spliced(r->client, line, (size_t)(e->id.p - line.p), e->id.n, slice_str(r->id));
+        pass_answer(w, r, e, line);
         progress_answered(w, r, e);
     } else {
         progress_orphan_answered(w, r, e);

@@ -145,12 +145,9 @@ static const struct client *reader(const struct worker *w, struct slice thread_i
 /* The worker whose bytes these are, which are passed on from where they have been read. */
 static const struct worker *source_of(const struct server *s, const char *p)
 {
-    for (size_t i = 0; i < s->n_workers; i++) {
-        const struct linebuf *out = &s->workers[i]->out;
-        uintptr_t begin = (uintptr_t)out->data, at = (uintptr_t)p;
-        if (out->data && at >= begin && at < begin + out->cap)
+    for (size_t i = 0; i < s->n_workers; i++)
+        if (linebuf_has(&s->workers[i]->out, p))
             return s->workers[i];
-    }
     return NULL;
 }
 

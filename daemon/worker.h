@@ -167,10 +167,9 @@ void worker_ask(struct worker *w, const char *method, cJSON *params,
 
 /* Sends a line that is no request. 0, also where it no longer reads; or -ENOMEM. */
 int worker_send_line(struct worker *w, struct slice line) CP_MUSTCHECK;
-/* The same with other bytes in place of line[at, at+len), from a client (NULL: the daemon's own).
- */
-int worker_send_spliced(struct worker *w, const struct client *from, struct slice line, size_t at,
-                        size_t len, struct slice instead) CP_MUSTCHECK;
+/* The same with what the splice says, from a client (NULL: the daemon's own). */
+int worker_send_spliced(struct worker *w, const struct client *from,
+                        const struct splice *s) CP_MUSTCHECK;
 
 /* The request that an answer's id belongs to; NULL if there is none. */
 struct request *worker_find_answered(const struct worker *w, struct slice id);

@@ -271,26 +271,21 @@ static void mark_dirty(struct worker *w)
         list_append(&w->server->dirty_workers, &w->in_dirty);
 }
 
-int worker_send_spliced(struct worker *w, const struct client *from, struct slice line, size_t at,
-                        size_t len, struct slice instead)
+int worker_send_spliced(struct worker *w, const struct client *from, const struct splice *s)
 {
     if (w->stdin_fd < 0)
         return 0;
-    int r = outbuf_reserve(&w->in, line.n - len + instead.n + 1);
+    int r = outbuf_splice(&w->in, SLICE_NULL, s, SLICE("\n"));
     if (r < 0)
         return r;
-    trace_message(w->server, TRACE_TO_WORKER, from, w, line, at, instead);
-    outbuf_put(&w->in, (struct slice){line.p, at});
-    outbuf_put(&w->in, instead);
-    outbuf_put(&w->in, (struct slice){line.p + at + len, line.n - at - len});
-    outbuf_put(&w->in, SLICE("\n"));
+    trace_message(w->server, TRACE_TO_WORKER, from, w, s->line, s->at, s->instead);
     mark_dirty(w);
     return 0;
 }
 
 int worker_send_line(struct worker *w, struct slice line)
 {
-    return worker_send_spliced(w, NULL, line, line.n, 0, SLICE_NULL);
+    return worker_send_spliced(w, NULL, &(struct splice){.line = line});
 }
 
 static unsigned free_slot(const struct worker *w)
@@ -332,10 +327,6 @@ static void send_now(struct worker *w, struct request *r)
 {
     char id[32];
     r->worker = w;
-    if (outbuf_reserve(&w->in, r->line.n + sizeof(id) + 1) < 0) {
-        request_fail(r, RPC_INTERNAL, "Out of memory for a request of %zu bytes.", r->line.n);
-        return;
-    }
     r->slot = free_slot(w);
     assert(r->slot < WORKER_SLOTS);
     r->state = REQUEST_SENT;
@@ -344,15 +335,18 @@ static void send_now(struct worker *w, struct request *r)
     int n =
         snprintf(id, sizeof(id), "%llu", (unsigned long long)(++w->sends << SLOT_BITS | r->slot));
     r->worker_id = w->sends << SLOT_BITS | r->slot;
-    /* There is room. */
-    (void)!worker_send_spliced(w, r->client, r->line, r->id_at, r->id_len,
-                               (struct slice){id, (size_t)n});
-    stop_reading_sender(w, r->client);
-    request_unhold(r);
-    if (!(r->method->flags & METHOD_LOCKS)) {
-        free(r->owned_line);
-        r->owned_line = NULL;
+    struct splice s = {r->line, r->id_at, r->id_len, {id, (size_t)n}, request_block(r)};
+    if (worker_send_spliced(w, r->client, &s) < 0) {
+        worker_forget(w, r);
+        r->worker = w;
+        request_fail(r, RPC_INTERNAL, "Out of memory for a request of %zu bytes.", r->line.n);
+        return;
     }
+    stop_reading_sender(w, r->client);
+    if (r->method->flags & METHOD_LOCKS)
+        request_unhold(r);
+    else
+        request_drop_line(r);
 }
 
 static void line_up(struct worker *w, struct request *r)

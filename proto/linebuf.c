@@ -6,6 +6,8 @@
  * that found less than it had room for one that is larger than it is to keep. */
 #define LINEBUF_CHUNK ((size_t)256 * 1024)
 #define LINEBUF_MIN ((size_t)1024)
+/* Holding on to a shorter line would keep more of what others have sent than its copy takes. */
+#define LINEBUF_LONG LINEBUF_CHUNK
 
 void linebuf_init(struct linebuf *lb, size_t max_line_bytes)
 {
@@ -14,61 +16,83 @@ void linebuf_init(struct linebuf *lb, size_t max_line_bytes)
 
 void linebuf_deinit(struct linebuf *lb)
 {
-    free(lb->data);
+    block_drop(lb->block);
     *lb = (struct linebuf){0};
 }
 
-static void linebuf_compact(struct linebuf *lb)
+static size_t capacity(const struct linebuf *lb)
 {
-    if (lb->begin == lb->end) {
-        lb->begin = lb->scanned = lb->end = 0;
-        if (lb->cap > (lb->filled ? LINEBUF_CHUNK : lb->keep)) {
-            free(lb->data);
-            lb->data = NULL;
-            lb->cap = 0;
-        }
-        return;
-    }
-    if (lb->begin == 0)
-        return;
-    memmove(lb->data, lb->data + lb->begin, lb->end - lb->begin);
+    return lb->block ? lb->block->cap : 0;
+}
+
+/* Somebody holds a line of it: nothing in it may change or move. */
+static bool is_shared(const struct linebuf *lb)
+{
+    return lb->block && lb->block->holders > 1;
+}
+
+/* What is left is in `to`, at its beginning. */
+static void move_to(struct linebuf *lb, struct block *to)
+{
+    size_t n = linebuf_pending(lb);
+    if (n)
+        memmove(to->data, lb->block->data + lb->begin, n);
+    if (to != lb->block)
+        block_drop(lb->block);
+    lb->block = to;
     lb->scanned -= lb->begin;
-    lb->end -= lb->begin;
+    lb->end = n;
     lb->begin = 0;
+}
+
+/* Nothing is left. */
+static void empty(struct linebuf *lb)
+{
+    lb->begin = lb->scanned = lb->end = 0;
+    if (is_shared(lb) || capacity(lb) > (lb->filled ? LINEBUF_CHUNK : lb->keep))
+        lb->block = block_drop(lb->block);
+}
+
+static bool has_room(const struct linebuf *lb, size_t n)
+{
+    return !is_shared(lb) && capacity(lb) - lb->end >= n;
 }
 
 /* Room for n more bytes at the end. */
 static int linebuf_reserve(struct linebuf *lb, size_t n)
 {
-    if (lb->cap - lb->end >= n)
+    struct block *old = is_shared(lb) ? NULL : lb->block;
+    if (has_room(lb, n))
         return 0;
-    linebuf_compact(lb);
-    if (lb->cap - lb->end >= n)
+    if (old && lb->begin)
+        move_to(lb, old);
+    if (has_room(lb, n))
         return 0;
-    size_t cap = lb->cap ? lb->cap : LINEBUF_MIN;
-    while (cap - lb->end < n)
+    size_t cap = old ? old->cap : LINEBUF_MIN;
+    while (cap < linebuf_pending(lb) + n)
         cap *= 2;
-    char *data = realloc(lb->data, cap);
-    if (!data)
+    struct block *block = block_grow(old, cap);
+    if (!block)
         return -ENOMEM;
-    lb->data = data;
-    lb->cap = cap;
+    if (!old)
+        move_to(lb, block);
+    lb->block = block;
     return 0;
 }
 
 int linebuf_read(struct linebuf *lb, int fd)
 {
     if (lb->begin == lb->end)
-        linebuf_compact(lb);
+        empty(lb);
     /* Small until a read fills it, so that idle connections stay small. */
     size_t least = lb->keep > LINEBUF_MIN / 2 ? lb->keep : LINEBUF_MIN / 2;
-    size_t want = lb->filled ? lb->cap : least;
+    size_t want = lb->filled ? capacity(lb) : least;
     int r = linebuf_reserve(lb, want < LINEBUF_CHUNK ? want : LINEBUF_CHUNK);
     if (r < 0)
         return r;
-    size_t room = lb->cap - lb->end;
+    size_t room = lb->block->cap - lb->end;
     for (;;) {
-        ssize_t n = read(fd, lb->data + lb->end, room);
+        ssize_t n = read(fd, lb->block->data + lb->end, room);
         if (n > 0) {
             lb->end += (size_t)n;
             lb->filled = (size_t)n == room;
@@ -89,28 +113,28 @@ int linebuf_push(struct linebuf *lb, const void *bytes, size_t n)
     int r = linebuf_reserve(lb, n);
     if (r < 0 || n == 0)
         return r;
-    memcpy(lb->data + lb->end, bytes, n);
+    memcpy(lb->block->data + lb->end, bytes, n);
     lb->end += n;
     return 0;
 }
 
 int linebuf_next(struct linebuf *lb, struct slice *line)
 {
-    const char *from = lb->data ? lb->data + lb->scanned : NULL;
+    const char *from = lb->block ? lb->block->data + lb->scanned : NULL;
     const char *nl = from ? memchr(from, '\n', lb->end - lb->scanned) : NULL;
     if (!nl) {
         lb->scanned = lb->end;
         /* One byte more, because the last one may be the "\r" of the line's end. */
         return lb->end - lb->begin > lb->max_line_bytes + 1 ? LINEBUF_TOO_LONG : LINEBUF_NONE;
     }
-    const char *start = lb->data + lb->begin;
+    const char *start = lb->block->data + lb->begin;
     size_t n = (size_t)(nl - start);
     if (n > 0 && start[n - 1] == '\r')
         n--;
     if (n > lb->max_line_bytes)
         return LINEBUF_TOO_LONG;
     *line = (struct slice){start, n};
-    lb->begin = lb->scanned = (size_t)(nl - lb->data) + 1;
+    lb->begin = lb->scanned = (size_t)(nl - lb->block->data) + 1;
     return LINEBUF_OK;
 }
 
@@ -124,7 +148,20 @@ void linebuf_skip(struct linebuf *lb, size_t n)
 void linebuf_trim(struct linebuf *lb)
 {
     if (lb->begin == lb->end)
-        linebuf_compact(lb);
+        empty(lb);
+}
+
+bool linebuf_has(const struct linebuf *lb, const char *p)
+{
+    uintptr_t begin = lb->block ? (uintptr_t)lb->block->data : 0, at = (uintptr_t)p;
+    return begin && at >= begin && at < begin + lb->end;
+}
+
+struct block *linebuf_block(const struct linebuf *lb, struct slice line)
+{
+    /* Of "\r\n" the first is not the line's, and not the newline. */
+    bool fits = line.n >= LINEBUF_LONG && linebuf_has(lb, line.p) && line.p[line.n] == '\n';
+    return fits ? lb->block : NULL;
 }
 
 size_t linebuf_pending(const struct linebuf *lb)
@@ -136,5 +173,5 @@ struct slice linebuf_rest(const struct linebuf *lb)
 {
     if (lb->begin == lb->end)
         return SLICE_NULL;
-    return (struct slice){lb->data + lb->begin, lb->end - lb->begin};
+    return (struct slice){lb->block->data + lb->begin, lb->end - lb->begin};
 }

@@ -2,16 +2,15 @@
 #ifndef PROTO_LINEBUF_H
 #define PROTO_LINEBUF_H
 
-#include "proto/base.h"
+#include "proto/block.h"
 
 struct linebuf {
-    char *data;
-    size_t cap;
-    size_t begin;   /* first byte not yet taken as a line */
-    size_t scanned; /* no newline in [begin, scanned) */
-    size_t end;     /* one past the last byte read */
-    bool filled;    /* the last read took all the room there was */
-    size_t keep;    /* an empty buffer of so many bytes is not given back; 0 unless it is set */
+    struct block *block; /* the bytes; NULL: none yet */
+    size_t begin;        /* first byte not yet taken as a line */
+    size_t scanned;      /* no newline in [begin, scanned) */
+    size_t end;          /* one past the last byte read */
+    bool filled;         /* the last read took all the room there was */
+    size_t keep; /* an empty buffer of so many bytes is not given back; 0 unless it is set */
     size_t max_line_bytes;
 };
 
@@ -38,6 +37,13 @@ int linebuf_push(struct linebuf *lb, const void *bytes, size_t n) CP_MUSTCHECK;
 /* Takes the next line, without its "\n" or "\r\n"; *line is borrowed until the next read or push.
  * Returns LINEBUF_OK, LINEBUF_NONE or LINEBUF_TOO_LONG. */
 int linebuf_next(struct linebuf *lb, struct slice *line) CP_MUSTCHECK;
+
+/* True if the bytes at p are in the buffer. */
+bool linebuf_has(const struct linebuf *lb, const char *p);
+
+/* The block that a line taken from here is in, newline and all, where the line is long enough to be
+ * held on to rather than copied, for whoever wants to hold the block; else NULL. */
+struct block *linebuf_block(const struct linebuf *lb, struct slice line);
 
 /* Takes n of the pending bytes out, whatever they are: for who reads them by linebuf_rest. */
 void linebuf_skip(struct linebuf *lb, size_t n);

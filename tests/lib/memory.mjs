@@ -1,6 +1,6 @@
 // What the daemon takes of memory.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { poold } from './daemon.mjs';
 import { until } from './wait.mjs';
 
@@ -17,9 +17,19 @@ export const valgrind = program.includes('valgrind -q');
  */
 export const sanitized = program.includes('__asan_init') || valgrind;
 
+function statusBytes(daemon, name) {
+    const status = readFileSync(`/proc/${daemon.pid}/status`, 'utf8');
+    return Number(status.match(new RegExp(`${name}:\\s+(\\d+) kB`))[1]) * 1024;
+}
+
 /** Resident memory in bytes. */
-export function rss(daemon) {
-    return Number(readFileSync(`/proc/${daemon.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+) kB/)[1]) * 1024;
+export const rss = (daemon) => statusBytes(daemon, 'VmRSS');
+
+/** The most it has had of it since forgetPeak. */
+export const peakRss = (daemon) => statusBytes(daemon, 'VmHWM');
+
+export function forgetPeak(daemon) {
+    writeFileSync(`/proc/${daemon.pid}/clear_refs`, '5');
 }
 
 const megabytes = (bytes) => (bytes / MB).toFixed(1);

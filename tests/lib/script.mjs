@@ -83,7 +83,10 @@ export class FakeWorker {
         this.exited = new Promise((resolve) => { this.sawExit = resolve; });
         // It passes on the errors of its input: a worker that is killed resets the connection.
         const lines = createInterface({ input: control });
-        lines.on('line', (line) => this.#told(JSON.parse(line))).on('error', () => {});
+        lines.on('error', () => {}).on('line', (line) => {
+            // One that was killed as it wrote has left half a line.
+            if (line.endsWith('}') || !control.readableEnded) this.#told(JSON.parse(line));
+        });
         control.on('error', () => {});
         control.on('close', () => this.#ended());
     }

@@ -15,6 +15,11 @@ static int take_all(struct linebuf *lb, char *out)
     return r;
 }
 
+static size_t capacity(const struct linebuf *lb)
+{
+    return lb->block ? lb->block->cap : 0;
+}
+
 static void push(struct linebuf *lb, const char *bytes, size_t n)
 {
     ck_assert_int_eq(linebuf_push(lb, bytes, n), 0);
@@ -196,9 +201,9 @@ START_TEST(grows_and_shrinks)
         }
         ck_assert_int_eq(r, LINEBUF_NONE);
     }
-    ck_assert_uint_gt(lb.cap, LINE);
+    ck_assert_uint_gt(capacity(&lb), LINE);
     ck_assert_int_eq(linebuf_read(&lb, fds[0]), LINEBUF_AGAIN);
-    ck_assert_uint_lt(lb.cap, LINE); /* who waits costs little */
+    ck_assert_uint_lt(capacity(&lb), LINE); /* who waits costs little */
     linebuf_deinit(&lb);
     close(fds[0]);
     close(fds[1]);
@@ -219,7 +224,7 @@ START_TEST(an_idle_reader_is_small)
         ck_assert_int_eq(linebuf_next(&lb, &line), LINEBUF_OK);
         ck_slice(line, "twelve bytes");
     }
-    ck_assert_uint_le(lb.cap, 4096);
+    ck_assert_uint_le(capacity(&lb), 4096);
     linebuf_deinit(&lb);
     close(fds[0]);
     close(fds[1]);
@@ -243,12 +248,12 @@ START_TEST(a_burst_leaves_little)
     while (linebuf_read(&lb, fds[0]) == LINEBUF_OK) {
         while (linebuf_next(&lb, &line) == LINEBUF_OK)
             got += line.n + 1;
-        largest = lb.cap > largest ? lb.cap : largest;
+        largest = capacity(&lb) > largest ? capacity(&lb) : largest;
         linebuf_trim(&lb);
     }
     ck_assert_uint_eq(got, BURST);
     ck_assert_uint_gt(largest, 16384);
-    ck_assert_uint_le(lb.cap, 16384);
+    ck_assert_uint_le(capacity(&lb), 16384);
     linebuf_deinit(&lb);
     close(fds[0]);
     close(fds[1]);
@@ -275,6 +280,94 @@ START_TEST(bytes_are_taken_without_lines)
 }
 END_TEST
 
+static void fill(struct linebuf *lb, char with, size_t n)
+{
+    char bytes[1000];
+    memset(bytes, with, sizeof(bytes));
+    for (size_t piece; n; n -= piece) {
+        piece = n < sizeof(bytes) ? n : sizeof(bytes);
+        push(lb, bytes, piece);
+    }
+}
+
+static void ck_all(struct slice line, char is, size_t n)
+{
+    ck_assert_uint_eq(line.n, n);
+    for (size_t i = 0; i < n; i++)
+        if (line.p[i] != is)
+            ck_abort_msg("byte %zu is %d", i, line.p[i]);
+}
+
+/* Whatever arrives later: nothing of a line that somebody holds moves or changes. */
+START_TEST(a_held_line_stays)
+{
+    enum { LONG = 300000, REST = 5000 };
+    struct linebuf lb;
+    struct slice first, second;
+    linebuf_init(&lb, LONG);
+    fill(&lb, 'a', LONG);
+    push(&lb, "\n", 1);
+    fill(&lb, 'b', REST);
+    ck_assert_int_eq(linebuf_next(&lb, &first), LINEBUF_OK);
+    struct block *held = linebuf_block(&lb, first);
+    ck_assert_ptr_nonnull(held);
+    ck_assert(linebuf_has(&lb, first.p));
+    block_hold(held);
+    fill(&lb, 'b', LONG - REST);
+    ck_assert(!linebuf_has(&lb, first.p));
+    push(&lb, "\n", 1);
+    ck_assert_int_eq(linebuf_next(&lb, &second), LINEBUF_OK);
+    ck_all(second, 'b', LONG);
+    ck_all(first, 'a', LONG);
+    ck_assert_int_eq(first.p[LONG], '\n');
+    ck_assert_ptr_ne(linebuf_block(&lb, second), held);
+    linebuf_deinit(&lb);
+    ck_all(first, 'a', LONG);
+    block_drop(held);
+}
+END_TEST
+
+/* Also where nothing is left: an emptied block that is held is no longer the buffer's. */
+START_TEST(a_held_block_is_not_emptied)
+{
+    enum { LONG = 300000 };
+    struct linebuf lb;
+    struct slice line;
+    linebuf_init(&lb, LONG);
+    lb.keep = (size_t)LONG * 4;
+    fill(&lb, 'a', LONG);
+    push(&lb, "\n", 1);
+    ck_assert_int_eq(linebuf_next(&lb, &line), LINEBUF_OK);
+    struct block *held = block_hold(linebuf_block(&lb, line));
+    linebuf_trim(&lb);
+    ck_assert_uint_eq(capacity(&lb), 0);
+    fill(&lb, 'b', LONG);
+    ck_all(line, 'a', LONG);
+    block_drop(held);
+    linebuf_deinit(&lb);
+}
+END_TEST
+
+START_TEST(what_is_not_worth_holding)
+{
+    enum { LONG = 300000 };
+    struct linebuf lb;
+    struct slice line;
+    linebuf_init(&lb, LONG);
+    fill(&lb, 'a', 1000);
+    push(&lb, "\n", 1);
+    fill(&lb, 'b', LONG);
+    push(&lb, "\r\n", 2);
+    ck_assert_ptr_null(linebuf_block(&lb, SLICE("elsewhere")));
+    ck_assert_int_eq(linebuf_next(&lb, &line), LINEBUF_OK);
+    ck_assert_ptr_null(linebuf_block(&lb, line));
+    ck_assert_int_eq(linebuf_next(&lb, &line), LINEBUF_OK);
+    ck_assert_ptr_null(linebuf_block(&lb, line));
+    linebuf_deinit(&lb);
+    ck_assert(!linebuf_has(&lb, NULL));
+}
+END_TEST
+
 Suite *suite_linebuf(void)
 {
     const TTest *const tests[] = {
@@ -291,6 +384,9 @@ Suite *suite_linebuf(void)
         an_idle_reader_is_small,
         a_burst_leaves_little,
         bytes_are_taken_without_lines,
+        a_held_line_stays,
+        a_held_block_is_not_emptied,
+        what_is_not_worth_holding,
         NULL,
     };
     return unit_suite("linebuf", tests);

@@ -144,6 +144,92 @@ START_TEST(refuses_the_impossible)
 }
 END_TEST
 
+/* Held lines among copied ones, to a reader that takes a little at a time: all in order. */
+START_TEST(splices_what_is_held)
+{
+    enum { LONG = 300000, ROUNDS = 5 };
+    static char expected[ROUNDS * (LONG + 100)], got[sizeof(expected)];
+    struct outbuf ob;
+    struct block *b = block_grow(NULL, LONG + 1);
+    size_t n = 0, read_n = 0;
+    int fds[2], r = OUTBUF_LEFT;
+    make_pipe(fds);
+    outbuf_init(&ob);
+    ck_assert_ptr_nonnull(b);
+    for (size_t i = 0; i < LONG; i++)
+        b->data[i] = (char)('a' + i % 23);
+    b->data[LONG] = '\n';
+    for (int i = 0; i < ROUNDS; i++) {
+        struct splice long_line = {{b->data, LONG}, 3, 2, SLICE("<new>"), b};
+        struct splice short_line = {SLICE("in the end"), 3, 3, SLICE("an"), NULL};
+        ck_assert_uint_eq(splice_len(&long_line), LONG + 3);
+        ck_assert_int_eq(outbuf_splice(&ob, SLICE("head "), &long_line, SLICE("\n")), 0);
+        ck_assert_int_eq(outbuf_splice(&ob, SLICE_NULL, &short_line, SLICE("\n")), 0);
+        n += (size_t)sprintf(expected + n, "head abc<new>%.*sin an end\n", LONG - 5 + 1,
+                             b->data + 5);
+        ck_assert_uint_eq(outbuf_len(&ob), n);
+    }
+    ck_assert_uint_eq(b->holders, ROUNDS + 1);
+    while (read_n < n) {
+        if (r == OUTBUF_LEFT)
+            r = outbuf_flush(&ob, fds[1]);
+        ck_assert_int_ge(r, 0);
+        ssize_t more = read(fds[0], got + read_n, 7919);
+        ck_assert_int_gt(more, 0);
+        read_n += (size_t)more;
+    }
+    ck_assert_int_eq(r, OUTBUF_EMPTY);
+    ck_assert_int_eq(memcmp(got, expected, n), 0);
+    ck_assert_uint_eq(b->holders, 1);
+    block_drop(b);
+    outbuf_deinit(&ob);
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
+/* A frame has no newline behind it, the block has. */
+START_TEST(splices_without_a_newline)
+{
+    struct outbuf ob;
+    struct block *b = block_grow(NULL, 5);
+    int fds[2];
+    char got[32] = "";
+    make_pipe(fds);
+    outbuf_init(&ob);
+    ck_assert_ptr_nonnull(b);
+    memcpy(b->data, "text\n", 5);
+    struct splice s = {.line = {b->data, 4}, .block = b};
+    ck_assert_int_eq(outbuf_splice(&ob, SLICE("#"), &s, SLICE_NULL), 0);
+    ck_assert_int_eq(outbuf_line(&ob, SLICE("next")), 0);
+    block_drop(b);
+    ck_assert_int_eq(outbuf_flush(&ob, fds[1]), OUTBUF_EMPTY);
+    ck_assert_int_eq(read(fds[0], got, sizeof(got)), 10);
+    ck_assert_str_eq(got, "#textnext\n");
+    outbuf_deinit(&ob);
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
+START_TEST(lets_go_of_what_is_not_written)
+{
+    struct outbuf ob;
+    struct block *b = block_grow(NULL, 5);
+    outbuf_init(&ob);
+    ck_assert_ptr_nonnull(b);
+    memcpy(b->data, "text\n", 5);
+    struct splice s = {.line = {b->data, 4}, .block = b};
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(outbuf_splice(&ob, SLICE_NULL, &s, SLICE("\n")), 0);
+    ck_assert_uint_eq(b->holders, 4);
+    outbuf_deinit(&ob);
+    ck_assert_uint_eq(outbuf_len(&ob), 0);
+    ck_assert_uint_eq(b->holders, 1);
+    block_drop(b);
+}
+END_TEST
+
 Suite *suite_outbuf(void)
 {
     const TTest *const tests[] = {
@@ -153,6 +239,9 @@ Suite *suite_outbuf(void)
         gives_back_a_large_buffer,
         says_when_nobody_reads,
         refuses_the_impossible,
+        splices_what_is_held,
+        splices_without_a_newline,
+        lets_go_of_what_is_not_written,
         NULL,
     };
     return unit_suite("outbuf", tests);

@@ -10,6 +10,7 @@
 /* A suite is one line here and a function `Suite *suite_NAME(void)` in test_NAME.c. */
 #define UNIT_SUITES(X)                                                                             \
     X(list)                                                                                        \
+    X(block)                                                                                       \
     X(linebuf)                                                                                     \
     X(outbuf)                                                                                      \
     X(json)                                                                                        \
