@@ -89,6 +89,7 @@ class Stage {
             await this.ask(APPROVAL, { threadId, turnId: turn.id, itemId: 'i' });
             turn.complete();
         });
+        fake.on('some/echo', function echo(request) { this.reply(request, request.params); });
         for (let i = 0; i < 2; i++) (await fake.worker()).handlers = fake.handlers;
         await self.ready();
         return self;
@@ -202,6 +203,16 @@ const acts = [
         await sent;
         await until(() => fake.workers.filter((each) => !each.gone).length === 2, 'both workers are there');
         if (fake.workers.length > before) fake.started.messages.length = 0;
+    }],
+    ['long lines', true, async ({ a, open, threadId }) => {
+        const text = 'x'.repeat(300000);
+        const b = await open('b');
+        // Both ways, and one that waits.
+        await b.try('some/echo', { text });
+        const waiting = b.try('thread/resume', { threadId, config: { text } });
+        await a.try('thread/read', { threadId, text });
+        await waiting;
+        await b.close();
     }],
     ['asking by HTTP', false, async ({ stage: { daemon } }) => {
         for (const path of ['/readyz', '/metrics', '/status', '/nope']) {
