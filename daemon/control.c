@@ -9,6 +9,7 @@
 #include "daemon/trace.h"
 #include "proto/json.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 /* Places in the queue are told anew at most this often. */
@@ -325,20 +326,17 @@ void control_answer(struct request *r)
 
 void control_answer_acquired(struct request *r, struct worker *w, uint64_t waited_ms)
 {
-    cJSON *result = rpc_object();
-    cJSON_AddNumberToObject(result, "worker", w->id);
-    cJSON_AddNumberToObject(result, "waitedMs", (double)waited_ms);
-    request_answer(r, rpc_result(slice_str(r->id), result));
+    request_answer(r,
+                   rpc_result_format(slice_str(r->id), "{\"worker\":%u,\"waitedMs\":%" PRIu64 "}",
+                                     w->id, waited_ms));
 }
 
 static void tell_position(struct request *r, size_t position)
 {
-    cJSON *params = rpc_object();
-    cJSON_AddRawToObject(params, "id", r->id);
-    cJSON_AddNumberToObject(params, "position", (double)position);
-    cJSON_AddNumberToObject(params, "length", (double)r->server->queue.length);
     r->told_position = position;
-    client_send_take(r->client, rpc_notification("pool/queued", params));
+    client_send_take(r->client, rpc_notification_format(
+                                    "pool/queued", "{\"id\":%s,\"position\":%zu,\"length\":%zu}",
+                                    r->id, position, r->server->queue.length));
 }
 
 void control_tell_queued(struct request *r)
@@ -351,11 +349,10 @@ void control_tell_assigned(struct request *r, struct worker *w, uint64_t waited_
 {
     if (!r->client->wants_queue_events)
         return;
-    cJSON *params = rpc_object();
-    cJSON_AddRawToObject(params, "id", r->id);
-    cJSON_AddNumberToObject(params, "worker", w->id);
-    cJSON_AddNumberToObject(params, "waitedMs", (double)waited_ms);
-    client_send_take(r->client, rpc_notification("pool/assigned", params));
+    client_send_take(r->client,
+                     rpc_notification_format("pool/assigned",
+                                             "{\"id\":%s,\"worker\":%u,\"waitedMs\":%" PRIu64 "}",
+                                             r->id, w->id, waited_ms));
 }
 
 void control_tell_moved(const struct thread *t, const struct worker *from, const struct worker *to,
@@ -369,12 +366,10 @@ void control_tell_moved(const struct thread *t, const struct worker *from, const
         if (c->doomed || (c->park && !concerned) ||
             !((c->wants_queue_events && concerned) || (c->wants_moves && users)))
             continue;
-        cJSON *params = rpc_object();
-        cJSON_AddStringToObject(params, "threadId", t->id);
-        cJSON_AddNumberToObject(params, "from", from->id);
-        cJSON_AddNumberToObject(params, "to", to->id);
-        cJSON_AddNumberToObject(params, "ms", (double)ms);
-        client_send_take(c, rpc_notification("pool/moved", params));
+        client_send_take(c, rpc_notification_format(
+                                "pool/moved",
+                                "{\"threadId\":\"%s\",\"from\":%u,\"to\":%u,\"ms\":%" PRIu64 "}",
+                                t->id, from->id, to->id, ms));
     }
 }
 

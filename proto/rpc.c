@@ -2,6 +2,7 @@
 
 #include "proto/json.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 static const struct {
@@ -42,11 +43,16 @@ static char *join(const char *prefix, struct slice id, const char *middle, struc
 {
     if (!id.p)
         id = SLICE("null");
-    size_t n = strlen(prefix) + id.n + strlen(middle) + body.n + 2;
-    char *line = malloc(n);
-    if (!line)
-        return NULL;
-    (void)snprintf(line, n, "%s%.*s%s%.*s}", prefix, (int)id.n, id.p, middle, (int)body.n, body.p);
+    struct slice parts[] = {slice_str(prefix), id, slice_str(middle), body, SLICE("}")};
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+        n += parts[i].n;
+    char *line = malloc(n + 1), *to = line;
+    for (size_t i = 0; line && i < ARRAY_LEN(parts); i++)
+        if (parts[i].n)
+            to = mempcpy(to, parts[i].p, parts[i].n);
+    if (line)
+        *to = '\0';
     return line;
 }
 
@@ -122,6 +128,33 @@ char *rpc_result(struct slice id, cJSON *result)
 char *rpc_result_raw(struct slice id, struct slice result)
 {
     return join("{\"id\":", id, ",\"result\":", result);
+}
+
+static char *join_format(const char *prefix, struct slice id, const char *middle,
+                         const char *format, va_list args)
+{
+    _cleanup_free_ char *body = NULL;
+    if (vasprintf(&body, format, args) < 0)
+        return body = NULL;
+    return join(prefix, id, middle, slice_str(body));
+}
+
+char *rpc_result_format(struct slice id, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *line = join_format("{\"id\":", id, ",\"result\":", format, args);
+    va_end(args);
+    return line;
+}
+
+char *rpc_notification_format(const char *method, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *line = join_format("{\"method\":\"", slice_str(method), "\",\"params\":", format, args);
+    va_end(args);
+    return line;
 }
 
 /* Messages quote what others wrote, which need not be text, and may have cut it short. */

@@ -31,6 +31,15 @@ START_TEST(requests_and_notifications)
 }
 END_TEST
 
+START_TEST(numbers_need_no_tree)
+{
+    ck_message(rpc_result_format(SLICE("\"a\""), "{\"worker\":%u,\"waitedMs\":%zu}", 3U, (size_t)9),
+               "{\"id\":\"a\",\"result\":{\"worker\":3,\"waitedMs\":9}}");
+    ck_message(rpc_notification_format("pool/queued", "{\"id\":%s}", "\"x\""),
+               "{\"method\":\"pool/queued\",\"params\":{\"id\":\"x\"}}");
+}
+END_TEST
+
 START_TEST(a_method_may_be_any_text)
 {
     char name[1001] = "", want[1100];
@@ -105,13 +114,10 @@ END_TEST
 Suite *suite_rpc(void)
 {
     const TTest *const tests[] = {
-        requests_and_notifications,
-        a_method_may_be_any_text,
-        results,
-        refusals_are_as_codex_says_them,
-        errors_say_whether_to_try_again,
-        every_code_has_its_reason,
-        NULL,
+        requests_and_notifications,      numbers_need_no_tree,
+        a_method_may_be_any_text,        results,
+        refusals_are_as_codex_says_them, errors_say_whether_to_try_again,
+        every_code_has_its_reason,       NULL,
     };
     return unit_suite("rpc", tests);
 }
