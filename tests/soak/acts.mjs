@@ -66,6 +66,15 @@ function tooLong(client) {
     client.send(`{"id":1,"method":"model/list","params":{"x":"${'x'.repeat(600000)}"}}\n`);
 }
 
+/** Long enough to be held on to and not copied, each way. */
+async function longLine(client, rng) {
+    client.world.report.count('long lines');
+    const text = `${rng.below(1000)} `.repeat(rng.between(70000, 100000));
+    const { result } = await client.ask('some/echo', { text });
+    if (result && result.text !== text)
+        client.world.report.fail('answers', `a line of ${text.length} bytes came back otherwise`, { client });
+}
+
 async function stopReading(client, rng) {
     const ms = rng.chance(0.1) ? 3500 : rng.below(600);
     if (client.held) return;
@@ -110,6 +119,7 @@ export const TALK = [
     [0.5, on('thread/settings/update', (rng) => ({ model: rng.pick(['a', 'b']) }))],
     [0.5, on('thread/compact/start')],
     [0.3, on('thread/unsubscribe')],
+    [0.3, longLine],
     [0.7, park],
 ];
 
@@ -146,6 +156,7 @@ export const ANYTHING = [
     [1, burst],
     [1, garbage],
     [0.05, tooLong],
+    [0.5, longLine],
     [1, park],
     [0.6, stopReading],
     [0.15, watch],

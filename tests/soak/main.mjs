@@ -29,7 +29,7 @@ const CONFIG = {
 const NEEDED = [
     [15, ['answers', 'assigned', 'queued', 'turns that ran to their end', 'turns that nobody asked for', 'turn/steer',
         'thread/resume', 'sub-agents', 'garbage lines of workers', 'garbage lines of clients', 'daemon: aborted']],
-    [60, ['workers killed', 'workers that died', 'reloads', 'pool/recycle']],
+    [60, ['workers killed', 'workers that died', 'reloads', 'pool/recycle', 'long lines', 'long items']],
     [300, ['pool/pause', 'pool/resume', 'pool/kick', 'pool/interrupt', 'clients that came back by pool/attach']],
 ];
 

@@ -157,6 +157,7 @@ const plainly = (refusals) => (worker, request) =>
     ordinarily(worker, request, { refusals: refusals?.(request.params.threadId) });
 const by = (then, refusals) => (worker, request) =>
     ordinarily(worker, request, { refusals: refusals?.(request.params.threadId), then: () => then(worker, request) });
+const echo = (worker, request) => worker.reply(request, { text: request.params.text });
 const answering = (worker, request) => worker.whileAnswering(request, () => worker.default(request));
 
 const methods = {
@@ -172,6 +173,7 @@ const methods = {
     'thread/shellCommand': by(promised),
     'review/start': by(promised),
     'thread/goal/set': by(setGoal),
+    'some/echo': by(echo),
     'thread/queue/add': by(addToQueue),
     'command/exec': run,
     'command/exec/terminate': by(terminate),

@@ -48,7 +48,10 @@ function step(worker, threadId, turn, then) {
     } else if (what < 0.75) return wait(worker, threadId, turn, then);
     else if (what < 0.85) subAgent(worker, threadId, turn);
     else if (what < 0.9) worker.notify('deprecationNotice', { summary: 'x' }, [turn.client]);
-    else if (what < 0.92 && !world.calm) {
+    else if (what < 0.905) {
+        world.report.count('long items');
+        worker.notify('item/completed', { threadId, turnId: turn.id, item: { type: 'agentMessage', id: 'i', text: 'y'.repeat(400000) } });
+    } else if (what < 0.92 && !world.calm) {
         world.report.count('turns that hang');
         return then(rng.between(1000, LONGEST_MS));
     }
