@@ -39,10 +39,12 @@ test('30 MB each way at once arrive as they were, in pieces of every size', asyn
             if (!stream.write(bytes.subarray(at, at + n))) await once(stream, 'drain');
             at += n;
         }
-        stream.end();
     };
     const ended = once(socket, 'end');
-    await within(Promise.all([feed(process.child.stdin, up), feed(socket, down), ended]), 'all the bytes');
+    const upwards = feed(process.child.stdin, up).then(() => process.child.stdin.end());
+    await within(Promise.all([upwards, feed(socket, down), ended]), 'all the bytes');
+    // Not before: a daemon that closes first is one that is lost.
+    socket.end();
     const { code, err } = await process.end();
     assert.equal(code, 0);
     assert.equal(err, '');
