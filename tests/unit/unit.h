@@ -13,6 +13,7 @@
     X(linebuf)                                                                                     \
     X(outbuf)                                                                                      \
     X(json)                                                                                        \
+    X(json_string)                                                                                 \
     X(envelope)                                                                                    \
     X(front)                                                                                       \
     X(method)                                                                                      \
