@@ -35,7 +35,7 @@ static inline struct slice slice_str(const char *s)
 
 static inline bool slice_eq(struct slice a, struct slice b)
 {
-    return a.n == b.n && (b.n == 0 || memcmp(a.p, b.p, b.n) == 0);
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
 static inline bool slice_is(struct slice a, const char *s)

@@ -12,7 +12,7 @@
 struct json_cursor {
     const char *p, *end;
     bool bad;
-    bool escaped; /* the string that was passed last has an escape sequence */
+    bool escaped;            /* the string that was passed last has an escape sequence */
     struct json_marks marks; /* of this text, from somewhere before p on; none at first */
 };
 

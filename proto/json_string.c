@@ -148,8 +148,9 @@ static inline uint64_t marks_of_64(const char *p)
 }
 #endif
 
-/* The marks of a text that has less than 64 bytes. The zeros stand for what is not there, and are
- * marked. Not inline: what guards its array on the stack would slow down the others. */
+/* The marks of n bytes (less than 64) and their end, with nothing known before them. The zeros
+ * stand for what is not there, and are marked. Not inline: what guards its array on the stack would
+ * slow down the others. */
 static __attribute__((noinline)) uint64_t marks_of_short(const char *p, size_t n)
 {
     char block[64] = {0};
@@ -157,22 +158,21 @@ static __attribute__((noinline)) uint64_t marks_of_short(const char *p, size_t n
     return marks_of_64(block);
 }
 
-/* The marks of the n bytes (less than 64) that a text ends with, from those of the 64. */
+/* The same, where the text has 64 bytes that end with these. */
 static uint64_t marks_of_last(const char *p, size_t n)
 {
     uint64_t bits = n ? marks_of_64(p + n - 64) >> (64 - n) : 0;
     return bits | UINT64_C(1) << n;
 }
 
-struct json_marks json_marks_from(const char *p, const char *end, const char *begin)
+struct json_marks json_marks_from(const char *p, const char *end, const char *before)
 {
     for (; end - p >= 64; p += 64) {
         uint64_t bits = marks_of_64(p);
         if (bits)
             return (struct json_marks){p, bits};
-        begin = p;
+        before = p;
     }
     size_t n = (size_t)(end - p);
-    bool is_short = !begin || end - begin < 64;
-    return (struct json_marks){p, is_short ? marks_of_short(p, n) : marks_of_last(p, n)};
+    return (struct json_marks){p, before ? marks_of_last(p, n) : marks_of_short(p, n)};
 }

@@ -12,9 +12,9 @@ struct json_marks {
     uint64_t bits;
 };
 
-/* The marks of the first block from p on that has any. A text's end is marked as well. `begin` is
- * any place of the text before p, NULL if none is known. */
-struct json_marks json_marks_from(const char *p, const char *end, const char *begin);
+/* The marks of the first block from p on that has any. A text's end is marked as well. `before` is
+ * where an earlier block of 64 bytes is, NULL if there is none. */
+struct json_marks json_marks_from(const char *p, const char *end, const char *before);
 
 /* Past an escape, or a character beyond ASCII, at p; NULL if there is neither, or no good one. */
 const char *json_special_end(const char *p, const char *end);
@@ -22,7 +22,8 @@ const char *json_special_end(const char *p, const char *end);
 /* Past one UTF-8 sequence of two to four bytes; NULL if it is not well-formed. */
 const char *json_utf8_end(const char *p, const char *end);
 
-/* The first marked byte from p on; the end if there is none. */
+/* The first marked byte from p on; the end if there is none. A block of less than 64 bytes is the
+ * text's last and has its end marked, so that only a whole one is ever gone on from. */
 static inline const char *json_next_mark(struct json_marks *m, const char *p, const char *end)
 {
     size_t offset = (uintptr_t)p - (uintptr_t)m->at;
@@ -32,7 +33,7 @@ static inline const char *json_next_mark(struct json_marks *m, const char *p, co
         p = m->at;
         bits = m->bits;
     }
-    return p + (unsigned)__builtin_ctzll(bits);
+    return p + __builtin_ctzll(bits);
 }
 
 /* Past the string of which p is behind the opening quote; NULL if it is none. */

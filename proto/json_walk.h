@@ -1,7 +1,6 @@
-/* How json.c and envelope.c go through a text. Of json_walk_skip and the like holds what json.h says
- * of json_skip; here all is inline, so that a function with a cursor of its own has it in registers
- * (and passes its address to none that is not inline). What Codex writes is marked as what is
- * expected: without it a compiler makes that part small instead of fast. */
+/* How json.c and envelope.c go through a text: json_walk_skip does what json_skip does, and so on.
+ * All is inline, so that a function with a cursor of its own has it in registers; it hands the
+ * cursor to nothing that is not. */
 #ifndef PROTO_JSON_WALK_H
 #define PROTO_JSON_WALK_H
 
@@ -30,7 +29,7 @@ JSON_WALK bool json_walk_fail(struct json_cursor *c)
 /* To where a step has come; NULL: it failed. */
 JSON_WALK bool json_walk_to(struct json_cursor *c, const char *p)
 {
-    if (__builtin_expect(!p, false))
+    if (!p)
         return json_walk_fail(c);
     c->p = p;
     return true;
@@ -44,7 +43,8 @@ JSON_WALK void json_walk_space(struct json_cursor *c)
 }
 
 /* Past white space, and past this byte if it is what comes then. Between Codex's tokens there is no
- * white space, so that the byte is looked for first. */
+ * white space, so that the byte is looked for first, and expected: what follows an unexpected one
+ * a compiler makes small instead of fast. */
 JSON_WALK bool json_walk_past(struct json_cursor *c, char ch)
 {
     if (__builtin_expect(!json_walk_at(c, ch), false)) {

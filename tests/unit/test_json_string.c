@@ -11,7 +11,7 @@
 #undef json_special_end
 #undef json_utf8_end
 
-typedef struct json_marks (*marks_from)(const char *p, const char *end, const char *begin);
+typedef struct json_marks (*marks_from)(const char *p, const char *end, const char *before);
 
 static const marks_from ways[] = {json_marks_from, portable_marks_from};
 
@@ -34,11 +34,11 @@ static bool right(struct json_marks m, const char *p, const char *end)
     return true;
 }
 
-/* `begin` as in json_marks_from. */
-static void ck_marks(const char *p, const char *end, const char *begin)
+/* `before` as in json_marks_from. */
+static void ck_marks(const char *p, const char *end, const char *before)
 {
     for (size_t w = 0; w < ARRAY_LEN(ways); w++)
-        if (!right(ways[w](p, end, begin), p, end))
+        if (!right(ways[w](p, end, before), p, end))
             ck_abort_msg("way %zu: the last %zu bytes of a text", w, (size_t)(end - p));
 }
 
@@ -67,7 +67,8 @@ START_TEST(marks_end_with_the_text)
             text[quote] = 'x';
             for (size_t from = 0; from <= n; from++) {
                 ck_marks(exact.p + from, exact.p + n, NULL);
-                ck_marks(exact.p + from, exact.p + n, exact.p);
+                if (from >= 64)
+                    ck_marks(exact.p + from, exact.p + n, exact.p);
             }
             unit_exact_free(exact);
         }
