@@ -29,7 +29,7 @@ JSON_WALK bool json_walk_fail(struct json_cursor *c)
 /* To where a step has come; NULL: it failed. */
 JSON_WALK bool json_walk_to(struct json_cursor *c, const char *p)
 {
-    if (!p)
+    if (__builtin_expect(!p, false))
         return json_walk_fail(c);
     c->p = p;
     return true;
