@@ -2,16 +2,18 @@
 #ifndef PROTO_JSON_H
 #define PROTO_JSON_H
 
-#include "proto/base.h"
+#include "proto/json_string.h"
 
 /* Deeper text is refused; Codex itself stops at 128. */
 #define JSON_MAX_DEPTH 128
 
-/* A place in a text. `bad` once the text turned out not to be JSON; then nothing moves any more. */
+/* A place in a text, which stays as it is meanwhile. `bad` once the text turned out not to be JSON;
+ * then nothing moves any more. */
 struct json_cursor {
     const char *p, *end;
     bool bad;
-    bool escaped; /* the string that was passed last has an escape sequence */
+    bool escaped;            /* the string that was passed last has an escape sequence */
+    struct json_marks marks; /* of this text, from somewhere before p on; none at first */
 };
 
 /* Moves past one whole value and returns it, white space around it not included. Checks syntax,
@@ -34,7 +36,12 @@ bool json_valid(struct slice text);
 struct slice json_get(struct slice object, const char *path);
 
 /* What is between the quotes of a string's text, raw; SLICE_NULL for any other value. */
-struct slice json_text(struct slice value);
+static inline struct slice json_text(struct slice value)
+{
+    if (value.n < 2 || value.p[0] != '"')
+        return SLICE_NULL;
+    return (struct slice){value.p + 1, value.n - 2};
+}
 
 /* json_get and json_text in one. */
 struct slice json_get_text(struct slice object, const char *path);

@@ -14,6 +14,7 @@
     X(linebuf)                                                                                     \
     X(outbuf)                                                                                      \
     X(json)                                                                                        \
+    X(json_string)                                                                                 \
     X(envelope)                                                                                    \
     X(front)                                                                                       \
     X(method)                                                                                      \
