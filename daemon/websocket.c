@@ -16,7 +16,7 @@ static_assert((int)WEBSOCKET_TEXT == WSLAY_TEXT_FRAME &&
               "opcodes");
 
 /* As linebuf_read takes at a time: then the lines have their turn. */
-#define READ_MAX ((size_t)256 * 1024)
+#define READ_MAX ((size_t)64 * 1024)
 
 #define CONTROL_MAX 125
 #define NO_OPCODE 0xff
