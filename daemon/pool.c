@@ -382,7 +382,8 @@ static bool is_free_for(struct worker *w, const struct request *r)
 {
     const struct server *s = w->server;
     return w->state == WORKER_IDLE && !w->held_until && !w->exited && !crew_is_silent(w) &&
-           !admission_held_back(s) && admission_in_share(r->client) && !oldest_for(w);
+           !admission_held_back(s) && admission_in_share(r->client) && !oldest_for(w) &&
+           !first_to_bring(w, NULL);
 }
 
 /* Its thread's owner is busy, and another worker is idle: the thread moves, and the request is only

@@ -5,6 +5,7 @@ import { PoolClient } from '../lib/client.mjs';
 import { startDaemon, startPool } from '../lib/daemon.mjs';
 import { FakeCodexHost } from '../lib/script.mjs';
 import { Load, endTurns } from '../lib/load.mjs';
+import { moving } from '../lib/moving.mjs';
 import { converse, runTurn, settled, waitInLine } from '../lib/scenes.mjs';
 import { until } from '../lib/wait.mjs';
 
@@ -177,6 +178,25 @@ test('whoever comes as the pool goes on comes after those who wait', async (t) =
     await waiting;
     assert.ok(await isOpen(late));
     await client.close();
+    await late;
+});
+
+test('also after a conversation that waits for another worker, and moves', async (t) => {
+    const s = await moving(t);
+    const admin = await PoolClient.open(s.daemon, { name: 'admin' });
+    await admin.request('pool/pause');
+    await s.client.request('pool/subscribe', { events: ['queue'] });
+    const waiting = s.client.startTurn(s.threadId);
+    await s.client.next('pool/queued');
+    admin.socket.cork();
+    const resumed = admin.request('pool/resume');
+    const late = admin.request('thread/start');
+    admin.socket.uncork();
+    await resumed;
+    await waiting;
+    assert.equal(s.daemon.fake.owner(s.threadId), s.other);
+    assert.ok(await isOpen(late));
+    s.other.turn(s.threadId).complete();
     await late;
 });
 
