@@ -86,7 +86,8 @@ int linebuf_read(struct linebuf *lb, int fd)
         empty(lb);
     /* Small until a read fills it, so that idle connections stay small. */
     size_t least = lb->keep > LINEBUF_MIN / 2 ? lb->keep : LINEBUF_MIN / 2;
-    size_t want = lb->filled ? capacity(lb) : least;
+    /* What has been filled may have been given back, or be held by others. */
+    size_t want = lb->filled && capacity(lb) > least ? capacity(lb) : least;
     int r = linebuf_reserve(lb, want < LINEBUF_CHUNK ? want : LINEBUF_CHUNK);
     if (r < 0)
         return r;
