@@ -160,9 +160,11 @@ bool linebuf_has(const struct linebuf *lb, const char *p)
 
 struct block *linebuf_block(const struct linebuf *lb, struct slice line)
 {
+    /* No line makes a buffer four times as large as it is, but a longer one before it may have. */
+    bool worth_it =
+        line.n >= LINEBUF_LONG && linebuf_has(lb, line.p) && line.n >= lb->block->cap / 4;
     /* Of "\r\n" the first is not the line's, and not the newline. */
-    bool fits = line.n >= LINEBUF_LONG && linebuf_has(lb, line.p) && line.p[line.n] == '\n';
-    return fits ? lb->block : NULL;
+    return worth_it && line.p[line.n] == '\n' ? lb->block : NULL;
 }
 
 size_t linebuf_pending(const struct linebuf *lb)

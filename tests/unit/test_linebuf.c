@@ -400,6 +400,26 @@ START_TEST(what_is_not_worth_holding)
 }
 END_TEST
 
+/* Whoever held on to the second would keep the first in memory, too. */
+START_TEST(a_line_behind_a_far_longer_one)
+{
+    enum { LONG = 300000, LONGER = 10 * LONG };
+    struct linebuf lb;
+    struct slice line;
+    linebuf_init(&lb, LONGER);
+    fill(&lb, 'a', LONGER);
+    push(&lb, "\n", 1);
+    fill(&lb, 'b', LONG);
+    push(&lb, "\n", 1);
+    ck_assert_int_eq(linebuf_next(&lb, &line), LINEBUF_OK);
+    ck_assert_ptr_nonnull(linebuf_block(&lb, line));
+    ck_assert_int_eq(linebuf_next(&lb, &line), LINEBUF_OK);
+    ck_all(line, 'b', LONG);
+    ck_assert_ptr_null(linebuf_block(&lb, line));
+    linebuf_deinit(&lb);
+}
+END_TEST
+
 Suite *suite_linebuf(void)
 {
     const TTest *const tests[] = {
@@ -420,6 +440,7 @@ Suite *suite_linebuf(void)
         a_held_line_stays,
         a_held_block_is_not_emptied,
         what_is_not_worth_holding,
+        a_line_behind_a_far_longer_one,
         NULL,
     };
     return unit_suite("linebuf", tests);
