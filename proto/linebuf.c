@@ -87,7 +87,8 @@ int linebuf_read(struct linebuf *lb, int fd)
         empty(lb);
     /* Small until a read fills it, so that idle connections stay small. */
     size_t least = lb->keep > LINEBUF_MIN / 2 ? lb->keep : LINEBUF_MIN / 2;
-    size_t want = lb->filled ? capacity(lb) : least;
+    /* What has been filled may have been given back, or be held by others. */
+    size_t want = lb->filled && capacity(lb) > least ? capacity(lb) : least;
     int r = linebuf_reserve(lb, want < LINEBUF_CHUNK ? want : LINEBUF_CHUNK);
     if (r < 0)
         return r;
@@ -160,9 +161,11 @@ bool linebuf_has(const struct linebuf *lb, const char *p)
 
 struct block *linebuf_block(const struct linebuf *lb, struct slice line)
 {
+    /* No line makes a buffer four times as large as it is, but a longer one before it may have. */
+    bool worth_it =
+        line.n >= LINEBUF_LONG && linebuf_has(lb, line.p) && line.n >= lb->block->cap / 4;
     /* Of "\r\n" the first is not the line's, and not the newline. */
-    bool fits = line.n >= LINEBUF_LONG && linebuf_has(lb, line.p) && line.p[line.n] == '\n';
-    return fits ? lb->block : NULL;
+    return worth_it && line.p[line.n] == '\n' ? lb->block : NULL;
 }
 
 size_t linebuf_pending(const struct linebuf *lb)

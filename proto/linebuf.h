@@ -41,8 +41,9 @@ int linebuf_next(struct linebuf *lb, struct slice *line) CP_MUSTCHECK;
 /* True if the bytes at p are in the buffer. */
 bool linebuf_has(const struct linebuf *lb, const char *p);
 
-/* The block that a line taken from here is in, newline and all, where the line is long enough to be
- * held on to rather than copied, for whoever wants to hold the block; else NULL. */
+/* The block that a line taken from here is in, newline and all, where the line is long enough, and
+ * enough of it, to be held on to rather than copied, for whoever wants to hold the block; else
+ * NULL. */
 struct block *linebuf_block(const struct linebuf *lb, struct slice line);
 
 /* Takes n of the pending bytes out, whatever they are: for who reads them by linebuf_rest. */

@@ -106,16 +106,18 @@ int outbuf_splice(struct outbuf *ob, struct slice head, const struct splice *s, 
 {
     struct slice before = {s->line.p, s->at};
     struct slice after = {s->line.p + s->at + s->len, s->line.n - s->at - s->len};
-    struct outbuf_part *part = s->block ? malloc(sizeof(*part)) : NULL;
-    size_t copied = head.n + before.n + s->instead.n + (part ? 0 : after.n + tail.n);
-    if ((s->block && !part) || outbuf_reserve(ob, copied) < 0) {
+    /* Where most of it is copied, holding it as well takes memory twice. */
+    bool held = s->block && after.n >= before.n;
+    struct outbuf_part *part = held ? malloc(sizeof(*part)) : NULL;
+    size_t copied = head.n + before.n + s->instead.n + (held ? 0 : after.n + tail.n);
+    if ((held && !part) || outbuf_reserve(ob, copied) < 0) {
         free(part);
         return -ENOMEM;
     }
     outbuf_put(ob, head);
     outbuf_put(ob, before);
     outbuf_put(ob, s->instead);
-    if (part) {
+    if (held) {
         /* In the block its newline follows it. */
         append_part(ob, part, s->block, (struct slice){after.p, after.n + tail.n});
         return 0;

@@ -53,8 +53,8 @@ static inline size_t splice_len(const struct splice *s)
 }
 
 /* Appends `head`, then the line, then `tail`, which is a newline or nothing; what follows `at` is
- * not copied if it is in a block, which is then held until it is written. All or nothing: 0 or
- * -ENOMEM. */
+ * not copied if it is in a block and most of the line, and the block is then held until it is
+ * written. All or nothing: 0 or -ENOMEM. */
 int outbuf_splice(struct outbuf *ob, struct slice head, const struct splice *s,
                   struct slice tail) CP_MUSTCHECK;
 

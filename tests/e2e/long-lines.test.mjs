@@ -34,6 +34,21 @@ for (const [dialect, open] of [['lines', PoolClient.open], ['WebSocket', openWeb
     });
 }
 
+test('as long as a power of two, so that they end where the room for them does', async (t) => {
+    const [daemon, worker] = await startPool(t);
+    const client = await PoolClient.open(daemon);
+    worker.on('some/echo', (r) => worker.reply(r, { text: r.params.text }));
+    for (let size = MB / 4; size <= 2 * MB; size *= 2) {
+        for (const id of ['r1', 'r2', 'r3']) {
+            const without = JSON.stringify({ method: 'some/echo', id, params: { text: '' } }).length + 1;
+            const text = long(size - without);
+            const answer = client.nextAnswer((m) => m.id === id);
+            client.send(`${JSON.stringify({ method: 'some/echo', id, params: { text } })}\n`);
+            assert.ok((await answer).result.text === text, `${size} bytes`);
+        }
+    }
+});
+
 test('short ones in the same write, before and behind it', async (t) => {
     const [daemon, worker] = await startPool(t);
     const client = await PoolClient.open(daemon);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 /* Takes all lines there are, each written to *out in angle brackets. */
@@ -260,6 +261,37 @@ START_TEST(a_burst_leaves_little)
 }
 END_TEST
 
+/* A read that fills a large buffer to its last byte, which ends a line: nothing is left, the buffer
+ * is given back, and still the next read has room. */
+START_TEST(a_line_may_end_where_the_room_does)
+{
+    enum { SMALL = 1024, LARGE = 4 * 1024 * 1024 };
+    struct linebuf lb;
+    struct slice line;
+    char *all = malloc(LARGE);
+    ck_assert_ptr_nonnull(all);
+    memset(all, 'x', LARGE);
+    for (size_t n = SMALL; n <= LARGE; n *= 2) {
+        int fd = memfd_create("lines", MFD_CLOEXEC), got = 0;
+        all[n - 1] = '\n';
+        for (int i = 0; i < 3; i++)
+            ck_assert_int_eq(write(fd, all, n), n);
+        ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
+        all[n - 1] = 'x';
+        linebuf_init(&lb, LARGE);
+        while (linebuf_read(&lb, fd) == LINEBUF_OK) {
+            for (; linebuf_next(&lb, &line) == LINEBUF_OK; got++)
+                ck_assert_uint_eq(line.n, n - 1);
+            linebuf_trim(&lb);
+        }
+        ck_assert_int_eq(got, 3);
+        linebuf_deinit(&lb);
+        close(fd);
+    }
+    free(all);
+}
+END_TEST
+
 START_TEST(bytes_are_taken_without_lines)
 {
     struct linebuf lb;
@@ -368,6 +400,26 @@ START_TEST(what_is_not_worth_holding)
 }
 END_TEST
 
+/* Whoever held on to the second would keep the first in memory, too. */
+START_TEST(a_line_behind_a_far_longer_one)
+{
+    enum { LONG = 300000, LONGER = 10 * LONG };
+    struct linebuf lb;
+    struct slice line;
+    linebuf_init(&lb, LONGER);
+    fill(&lb, 'a', LONGER);
+    push(&lb, "\n", 1);
+    fill(&lb, 'b', LONG);
+    push(&lb, "\n", 1);
+    ck_assert_int_eq(linebuf_next(&lb, &line), LINEBUF_OK);
+    ck_assert_ptr_nonnull(linebuf_block(&lb, line));
+    ck_assert_int_eq(linebuf_next(&lb, &line), LINEBUF_OK);
+    ck_all(line, 'b', LONG);
+    ck_assert_ptr_null(linebuf_block(&lb, line));
+    linebuf_deinit(&lb);
+}
+END_TEST
+
 Suite *suite_linebuf(void)
 {
     const TTest *const tests[] = {
@@ -383,10 +435,12 @@ Suite *suite_linebuf(void)
         grows_and_shrinks,
         an_idle_reader_is_small,
         a_burst_leaves_little,
+        a_line_may_end_where_the_room_does,
         bytes_are_taken_without_lines,
         a_held_line_stays,
         a_held_block_is_not_emptied,
         what_is_not_worth_holding,
+        a_line_behind_a_far_longer_one,
         NULL,
     };
     return unit_suite("linebuf", tests);

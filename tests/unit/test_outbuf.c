@@ -212,6 +212,33 @@ START_TEST(splices_without_a_newline)
 }
 END_TEST
 
+/* Nothing is gained by a block of which little is left to write. */
+START_TEST(copies_what_is_spliced_at_its_end)
+{
+    struct outbuf ob;
+    struct block *b = block_grow(NULL, 9);
+    int fds[2];
+    char got[64] = "";
+    make_pipe(fds);
+    outbuf_init(&ob);
+    ck_assert_ptr_nonnull(b);
+    memcpy(b->data, "the text\n", 9);
+    for (size_t at = 3; at < 7; at++) {
+        struct splice s = {{b->data, 8}, at, 1, SLICE("-"), b};
+        ck_assert_int_eq(outbuf_splice(&ob, SLICE_NULL, &s, SLICE("\n")), 0);
+        ck_assert_uint_eq(b->holders, 1 + (at == 3));
+        ck_assert_int_eq(outbuf_flush(&ob, fds[1]), OUTBUF_EMPTY);
+        ck_assert_uint_eq(b->holders, 1);
+    }
+    ck_assert_int_eq(read(fds[0], got, sizeof(got)), 36);
+    ck_assert_str_eq(got, "the-text\nthe -ext\nthe t-xt\nthe te-t\n");
+    block_drop(b);
+    outbuf_deinit(&ob);
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
 START_TEST(lets_go_of_what_is_not_written)
 {
     struct outbuf ob;
@@ -241,6 +268,7 @@ Suite *suite_outbuf(void)
         refuses_the_impossible,
         splices_what_is_held,
         splices_without_a_newline,
+        copies_what_is_spliced_at_its_end,
         lets_go_of_what_is_not_written,
         NULL,
     };
