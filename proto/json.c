@@ -1,10 +1,5 @@
 #include "proto/json_walk.h"
 
-void json_space(struct json_cursor *c)
-{
-    json_walk_space(c);
-}
-
 static const char *digits_end(const char *p, const char *end)
 {
     const char *start = p;

@@ -20,8 +20,6 @@ struct json_cursor {
  * UTF-8, escapes and depth (`depth` containers are already open). */
 struct slice json_skip(struct json_cursor *c, unsigned depth);
 
-void json_space(struct json_cursor *c);
-
 /* Walks an object: json_enter_object moves past the "{" (false: it is no object); then json_member
  * gives each key (raw, without quotes) with the cursor at its value, which the caller must move
  * past, until it returns false at the "}" or with c->bad. *first must start true. */

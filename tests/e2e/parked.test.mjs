@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { cleanEnv, pool, startPool } from '../lib/daemon.mjs';
+import { exchange } from '../lib/http.mjs';
 import { runTurn, settled, waitInLine } from '../lib/scenes.mjs';
 import { until } from '../lib/wait.mjs';
 import { openWebSocket } from '../lib/websocket.mjs';
@@ -236,6 +237,11 @@ test('who has something already cannot attach, and who has nothing cannot be par
     await other.request('thread/unsubscribe', { threadId });
     await other.request('pool/trace', {});
     await assert.rejects(attach(daemon, token, other), refused(-32600, /something of its own/));
+    const admin = await PoolClient.open(daemon, { name: 'admin' });
+    admin.request('pool/recycle');
+    await assert.rejects(attach(daemon, token, admin), refused(-32600, /something of its own/));
+    const [{ body }] = await exchange(daemon, 'GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    assert.match(body, /^codex_pool_parked_clients 1$/m);
     await attach(daemon, token);
 });
 
