@@ -187,6 +187,9 @@ faulty('calls that are interrupted are made again', async (t) => {
         await client.next('item/agentMessage/delta', (p) => p.delta === `${i}`);
         const other = await PoolClient.open(daemon, { name: 'other' });
         await other.request('model/list');
+        machine.failCalls('write', EINTR, 3);
+        await other.request('model/list', { long: 'x'.repeat(300000) });
+        assert.equal(machine.callsLeft('write'), 0);
         await other.close();
     }
     turn.complete();

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -113,6 +114,11 @@ ssize_t read(int fd, void *to, size_t n)
 ssize_t write(int fd, const void *from, size_t n)
 {
     return fails(CALL_WRITE) ? -1 : REAL(write)(fd, from, n);
+}
+
+ssize_t writev(int fd, const struct iovec *from, int n)
+{
+    return fails(CALL_WRITE) ? -1 : REAL(writev)(fd, from, n);
 }
 
 int accept4(int fd, struct sockaddr *address, socklen_t *n, int flags)
