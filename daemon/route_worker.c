@@ -86,8 +86,11 @@ static void notification(struct worker *w, const struct envelope *e, struct slic
     if (fresh)
         t = progress_unknown(w, e);
     if (!t || t->owner != w) {
-        /* What is said of the thread as such, that is, not what is said in it. */
-        bool of_thread = slice_starts(e->method, "thread/");
+        /* What is said of the thread as such, that is, not what is said in it. That it is no longer
+         * loaded is nothing to whoever asked for it while it was. */
+        bool is_left_over = !fresh && (slice_is(e->method, "thread/status/changed") ||
+                                       slice_is(e->method, "thread/closed"));
+        bool of_thread = slice_starts(e->method, "thread/") && !is_left_over;
         struct client *asker;
         bool asked = ownership_asker(w, e->thread_id, &asker);
         bool to_holder = fresh && !t && !asked;

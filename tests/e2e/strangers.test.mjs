@@ -137,3 +137,16 @@ test('the new name of a closed thread is for who gave it, and where that one has
     for (const client of [holder.client, b])
         assert.equal(client.has('thread/name/updated', (p) => p.threadName === 'secret'), false, client.name);
 });
+
+test('who asked for somebody\'s thread is not told later that it is no longer loaded', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: { openLingerMs: 0 } });
+    const a = await converse(daemon, 'a');
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    await b.request('thread/settings/update', { threadId: a.threadId, model: 'b' });
+    await a.client.close();
+    await daemon.untilStatus((s) => s.workers[0].state === 'idle' && s.workers[0].threads === 0, 'it is closed');
+    worker.notify('thread/status/changed', { threadId: a.threadId, status: { type: 'notLoaded' } });
+    worker.notify('thread/closed', { threadId: a.threadId });
+    await settled(b);
+    assert.deepEqual(b.notifications.map((m) => m.method), []);
+});
