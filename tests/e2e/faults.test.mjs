@@ -107,8 +107,7 @@ faulty('one message that there is no memory for: its client is dropped, nobody e
     const [machine, daemon] = await start(t);
     const { client, threadId, turn } = await runTurn(daemon);
     const big = await PoolClient.open(daemon, { name: 'big' });
-    // As it is mapped first.
-    machine.failAllocations(1, 1e9, 4 * MB);
+    machine.failAllocations(1, 1e9, MB);
     big.request('some/thing', { text: 'x'.repeat(8 * MB) });
     await big.ended;
     turn.complete();
@@ -121,8 +120,7 @@ faulty('an answer that there is no memory for: its worker is replaced, who asked
     const [machine, daemon, worker] = await start(t);
     const { client, threadId } = await runTurn(daemon);
     worker.on('some/thing', (request) => worker.reply(request, 'x'.repeat(8 * MB)));
-    // As what is mapped has to grow.
-    machine.failAllocations(1, 1e9, 8 * MB);
+    machine.failAllocations(1, 1e9, MB);
     const before = cpuSeconds(daemon.pid);
     await assert.rejects(client.request('some/thing'), (e) => e.code === -32013 && /out of memory/.test(e.message));
     assert.equal((await client.turnCompleted(threadId)).params.turn.status, 'failed');

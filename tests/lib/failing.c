@@ -84,19 +84,6 @@ void *realloc(void *old, size_t n)
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-/* What is mapped for memory is an allocation, too. */
-void *mmap(void *at, size_t n, int protection, int flags, int fd, off_t offset)
-{
-    if ((flags & MAP_ANONYMOUS) && no_memory(n))
-        return MAP_FAILED;
-    return REAL(mmap)(at, n, protection, flags, fd, offset);
-}
-
-void *mremap(void *at, size_t n, size_t to, int flags, ...)
-{
-    return no_memory(to) ? MAP_FAILED : REAL(mremap)(at, n, to, flags);
-}
-
 static bool fails(enum call call)
 {
     if (!control || control->calls[call].count <= 0)

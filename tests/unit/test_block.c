@@ -14,7 +14,7 @@ static void check(const struct block *b, size_t n)
             ck_abort_msg("byte %zu has changed", i);
 }
 
-/* Through every way in which memory is had: what was in it stays. */
+/* As large as it may get: what was in it stays. */
 START_TEST(grows)
 {
     struct block *b = NULL;
