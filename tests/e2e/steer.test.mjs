@@ -164,17 +164,22 @@ test('pause holds the queue: what runs goes on, who has a worker keeps it; resum
     assert.notEqual((await waiting[1].waiting).thread.id, thread.id);
 });
 
-test('whoever comes as the pool goes on comes after those who wait', async (t) => {
-    const [daemon] = await startPool(t, 1);
-    const admin = await PoolClient.open(daemon, { name: 'admin' });
-    await admin.request('pool/pause');
-    const { client, waiting } = await waitInLine(daemon, 'waits');
-    // In one write, so that the daemon reads both at once.
+/** A thread/start that comes as the pool goes on: in one write, so that the daemon reads both at once. [its promise] */
+async function resumeAndStart(admin) {
     admin.socket.cork();
     const resumed = admin.request('pool/resume');
     const late = admin.request('thread/start');
     admin.socket.uncork();
     await resumed;
+    return [late];
+}
+
+test('whoever comes as the pool goes on comes after those who wait', async (t) => {
+    const [daemon] = await startPool(t, 1);
+    const admin = await PoolClient.open(daemon, { name: 'admin' });
+    await admin.request('pool/pause');
+    const { client, waiting } = await waitInLine(daemon, 'waits');
+    const [late] = await resumeAndStart(admin);
     await waiting;
     assert.ok(await isOpen(late));
     await client.close();
@@ -188,11 +193,7 @@ test('also after a conversation that waits for another worker, and moves', async
     await s.client.request('pool/subscribe', { events: ['queue'] });
     const waiting = s.client.startTurn(s.threadId);
     await s.client.next('pool/queued');
-    admin.socket.cork();
-    const resumed = admin.request('pool/resume');
-    const late = admin.request('thread/start');
-    admin.socket.uncork();
-    await resumed;
+    const [late] = await resumeAndStart(admin);
     await waiting;
     assert.equal(s.daemon.fake.owner(s.threadId), s.other);
     assert.ok(await isOpen(late));
