@@ -35,7 +35,7 @@ DAEMON_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard daemon/*.c)))
 CLIENT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard client/*.c)))
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/unit/*.c)))
 # What the unit tests take from the daemon: the parts that know no loop and no process.
-UNIT_DAEMON_OBJ := $(patsubst %,$(BUILD)/obj/daemon/%.o,config config_print log queue thread policy settings histogram)
+UNIT_DAEMON_OBJ := $(patsubst %,$(BUILD)/obj/daemon/%.o,config config_print log queue closed thread policy settings histogram)
 # And from the client: the parts of `codex-pool top` that know no terminal and no connection.
 UNIT_CLIENT_OBJ := $(patsubst %,$(BUILD)/obj/client/%.o,headline human text top_cells top_layout top_model top_rows \
   top_spark top_ui)

@@ -1,7 +1,9 @@
 #include "daemon/asks.h"
 
+#include "daemon/closed.h"
 #include "daemon/request.h"
 #include "daemon/stay.h"
+#include "proto/decimal.h"
 #include "proto/json.h"
 #include "proto/rpc.h"
 
@@ -173,22 +175,12 @@ static bool remembered(struct slice result)
     return true;
 }
 
-#define ID_DIGITS 24
-
-/* No id that a client could have been given. */
-static bool is_foreign(struct slice id)
-{
-    return !id.n || id.n >= ID_DIGITS || id.p[0] == '"';
-}
-
 /* One that is still to be answered; NULL for none. */
 static struct ask *find_open(const struct client *c, struct slice raw)
 {
-    char digits[ID_DIGITS] = {0};
-    if (is_foreign(raw))
+    int64_t id;
+    if (!decimal_read(raw, &id))
         return NULL;
-    memcpy(digits, raw.p, raw.n);
-    int64_t id = strtoll(digits, NULL, 10);
     list_for_each (it, &c->asks) {
         struct ask *a = list_entry(it, struct ask, in_client);
         if (a->id == id && !a->answered)
@@ -208,10 +200,10 @@ bool asks_look(const struct client *c, struct slice id, struct ask_view *view)
 void asks_answer(struct client *c, const struct envelope *e, struct slice line)
 {
     struct ask *a = find_open(c, e->id);
-    if (is_foreign(e->id))
-        return;
     if (!a) {
-        c->server->counters.dropped_messages++;
+        int64_t id;
+        /* Another kind of id no client has been given. */
+        c->server->counters.dropped_messages += decimal_read(e->id, &id);
         return;
     }
     struct splice answer = {line, (size_t)(e->id.p - line.p), e->id.n, slice_str(a->raw_id),

@@ -2,6 +2,7 @@
 
 #include "daemon/abort.h"
 #include "daemon/client.h"
+#include "daemon/closed.h"
 #include "daemon/evict.h"
 #include "daemon/lacks.h"
 #include "daemon/move.h"

@@ -2,6 +2,7 @@
 
 #include "daemon/abort.h"
 #include "daemon/asks.h"
+#include "daemon/closed.h"
 #include "daemon/lacks.h"
 #include "daemon/lockholder.h"
 #include "daemon/move.h"

@@ -7,17 +7,33 @@
 
 #define BUCKETS_MIN 64
 
-/* FNV-1a, but eight bytes a step; what is left of the high bits comes down each time. */
+/* What differs in a bit of h or of the piece, comes to differ in all above it, and then below. */
+static inline uint64_t mix(uint64_t h, uint64_t piece)
+{
+    h = (h ^ piece) * UINT64_C(0x9E3779B97F4A7C15);
+    return h ^ h >> 32;
+}
+
+static inline uint64_t piece_at(const char *p, size_t n)
+{
+    uint64_t piece = 0;
+    memcpy(&piece, p, n);
+    return piece;
+}
+
 uint64_t thread_hash(struct slice id)
 {
-    uint64_t h = UINT64_C(14695981039346656037);
-    for (size_t n; id.n; id = (struct slice){id.p + n, id.n - n}) {
-        uint64_t piece = 0;
-        n = id.n < sizeof(piece) ? id.n : sizeof(piece);
-        memcpy(&piece, id.p, n);
-        h = (h ^ piece) * UINT64_C(1099511628211);
-        h ^= h >> 29;
+    uint64_t h = id.n;
+    if (id.n >= 8) {
+        const char *last = id.p + id.n - 8;
+        for (const char *p = id.p; p < last; p += 8)
+            h = mix(h, piece_at(p, 8));
+        h = mix(h, piece_at(last, 8));
+    } else if (id.n) {
+        h = mix(h, piece_at(id.p, id.n));
     }
+    /* The last one's high bits are not in all of the low ones yet. */
+    h = mix(h, 0);
     return h ? h : 1;
 }
 
@@ -148,31 +164,4 @@ void thread_set_turn(struct thread *t, struct slice turn_id)
         return;
     free(t->turn_id);
     t->turn_id = turn_id.n ? slice_dup(turn_id) : NULL;
-}
-
-void closed_add(struct closed_ring *ring, struct slice id)
-{
-    ring->hash[ring->next] = thread_hash(id);
-    ring->next = (ring->next + 1) % CLOSED_KEPT;
-}
-
-static size_t closed_find(const struct closed_ring *ring, struct slice id)
-{
-    uint64_t h = thread_hash(id);
-    size_t i = 0;
-    while (i < CLOSED_KEPT && ring->hash[i] != h)
-        i++;
-    return i;
-}
-
-bool closed_has(const struct closed_ring *ring, struct slice id)
-{
-    return closed_find(ring, id) < CLOSED_KEPT;
-}
-
-void closed_remove(struct closed_ring *ring, struct slice id)
-{
-    size_t i;
-    while ((i = closed_find(ring, id)) < CLOSED_KEPT)
-        ring->hash[i] = 0;
 }

@@ -100,15 +100,4 @@ void thread_set_turn(struct thread *t, struct slice turn_id);
 /* Never 0. */
 uint64_t thread_hash(struct slice id);
 
-/* The last ids that a worker closed: what it still says of them is nobody's. */
-#define CLOSED_KEPT 4096
-struct closed_ring {
-    uint64_t hash[CLOSED_KEPT];
-    size_t next;
-};
-
-void closed_add(struct closed_ring *ring, struct slice id);
-bool closed_has(const struct closed_ring *ring, struct slice id);
-void closed_remove(struct closed_ring *ring, struct slice id);
-
 #endif

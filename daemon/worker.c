@@ -2,6 +2,7 @@
 
 #include "daemon/children.h"
 #include "daemon/client.h"
+#include "daemon/closed.h"
 #include "daemon/crew.h"
 #include "daemon/evict.h"
 #include "daemon/limit.h"

@@ -1,8 +1,7 @@
 #include "proto/envelope.h"
 
+#include "proto/decimal.h"
 #include "proto/json_walk.h"
-
-#include <errno.h>
 
 static const char duplicate[] = "duplicate member";
 static const char escaped[] = "escape sequence in a member's name, a method or a thread id";
@@ -69,16 +68,8 @@ static void scan_params(struct json_cursor *c, struct envelope *e, const char **
 
 static bool usable_id(struct slice id)
 {
-    if (json_text(id).p)
-        return true;
-    if (!id.n || id.n > 20)
-        return false;
-    char digits[24] = {0};
-    memcpy(digits, id.p, id.n);
-    char *end;
-    errno = 0;
-    (void)strtoll(digits, &end, 10);
-    return errno == 0 && *end == '\0' && end != digits;
+    int64_t number;
+    return json_text(id).p || decimal_read(id, &number);
 }
 
 static void scan_member(struct json_cursor *c, struct slice key, struct envelope *e,

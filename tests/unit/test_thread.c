@@ -118,21 +118,21 @@ START_TEST(is_busy_while_anything_runs_or_is_promised)
 }
 END_TEST
 
-START_TEST(remembers_the_last_closed_ones_only)
+/* Ids of one process have most of their bytes in common. */
+START_TEST(hashes_of_similar_ids_fall_into_many_buckets)
 {
-    static struct closed_ring ring;
-    char id[16];
-    memset(&ring, 0, sizeof(ring));
-    for (int i = 0; i <= CLOSED_KEPT; i++) {
-        (void)snprintf(id, sizeof(id), "t%d", i);
-        closed_add(&ring, slice_str(id));
+    static const char id[] = "0199b8a1-5b3c-7d40-9c1e-2f6a7b8c9d00";
+    for (size_t at = 0; at < sizeof(id) - 1; at++) {
+        uint64_t buckets = 0;
+        for (char c = '0'; c < '0' + 64; c++) {
+            char similar[sizeof(id)];
+            memcpy(similar, id, sizeof(id));
+            similar[at] = c;
+            buckets |= UINT64_C(1) << thread_hash(slice_str(similar)) % 64;
+        }
+        /* At random it would be 40 of the 64. */
+        ck_assert_int_ge(__builtin_popcountll(buckets), 25);
     }
-    ck_assert(!closed_has(&ring, SLICE("t0")));
-    ck_assert(closed_has(&ring, SLICE("t1")));
-    ck_assert(closed_has(&ring, slice_str(id)));
-    closed_add(&ring, SLICE("t1"));
-    closed_remove(&ring, SLICE("t1"));
-    ck_assert(!closed_has(&ring, SLICE("t1")));
 }
 END_TEST
 
@@ -144,7 +144,7 @@ Suite *suite_thread(void)
         has_one_subscriber_at_a_time,
         sub_agents_descend_and_go_to_their_grandparent,
         is_busy_while_anything_runs_or_is_promised,
-        remembers_the_last_closed_ones_only,
+        hashes_of_similar_ids_fall_into_many_buckets,
         NULL,
     };
     return unit_suite("thread", tests);

@@ -13,6 +13,7 @@
     X(block)                                                                                       \
     X(linebuf)                                                                                     \
     X(outbuf)                                                                                      \
+    X(decimal)                                                                                     \
     X(json)                                                                                        \
     X(json_string)                                                                                 \
     X(envelope)                                                                                    \
@@ -22,6 +23,7 @@
     X(sockpath)                                                                                    \
     X(queue)                                                                                       \
     X(thread)                                                                                      \
+    X(closed)                                                                                      \
     X(config)                                                                                      \
     X(settings)                                                                                    \
     X(histogram)                                                                                   \
