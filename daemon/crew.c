@@ -80,7 +80,7 @@ static bool first_is_pending(const struct server *s)
 
 void crew_start_workers(struct server *s)
 {
-    if (s->phase != SERVER_RUNNING)
+    if (s->phase != SERVER_RUNNING || !count_state(s, WORKER_DOWN))
         return;
     want_more(s);
     for (size_t i = 0; i < s->n_workers && !first_is_pending(s); i++) {

@@ -24,9 +24,10 @@ static void on_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
         router_retry(r);
 }
 
-static struct request *new_request(struct server *s)
+/* With room for so many bytes of texts. */
+static struct request *new_request(struct server *s, size_t texts)
 {
-    struct request *r = calloc(1, sizeof(*r));
+    struct request *r = calloc(1, sizeof(*r) + texts);
     if (!r)
         return NULL;
     r->server = s;
@@ -42,40 +43,37 @@ static struct request *new_request(struct server *s)
 /* A method's name that is longer is none that anybody knows. */
 #define NAME_MAX_BYTES 256
 
-/* Its id and its method's name, in one block. */
-static void keep_names(struct request *r, const struct envelope *e)
+/* Moves on behind it. NULL where there is none. */
+static const char *keep_text(char **to, struct slice text)
 {
-    size_t n = e->method.n < NAME_MAX_BYTES ? e->method.n : NAME_MAX_BYTES;
-    r->id = malloc(e->id.n + n + 2);
-    if (!r->id)
-        return;
-    memcpy(r->id, e->id.p, e->id.n);
-    r->id[e->id.n] = '\0';
-    char *name = r->id + e->id.n + 1;
-    memcpy(name, e->method.p, n);
-    name[n] = '\0';
-    r->name = name;
+    const char *kept = *to;
+    if (!text.n)
+        return NULL;
+    *to = (char *)mempcpy(*to, text.p, text.n) + 1;
+    return kept;
 }
 
 struct request *request_new(struct client *c, struct slice line, const struct envelope *e)
 {
-    struct request *r = new_request(c->server);
+    const struct method *method = method_find(e->method);
+    struct slice name = e->method, thread_id = e->thread_id, key = SLICE_NULL;
+    if (name.n > NAME_MAX_BYTES)
+        name.n = NAME_MAX_BYTES;
+    if (method->flags & METHOD_EXEC)
+        key = json_get_text(e->params, "processId");
+    struct request *r = new_request(c->server, e->id.n + name.n + thread_id.n + key.n + 4);
     if (!r)
         return NULL;
+    char *texts = r->texts;
     r->client = c;
-    r->method = method_find(e->method);
+    r->method = method;
     r->line = line;
     r->id_at = (size_t)(e->id.p - line.p);
     r->id_len = e->id.n;
-    keep_names(r, e);
-    struct slice key =
-        r->method->flags & METHOD_EXEC ? json_get_text(e->params, "processId") : SLICE_NULL;
-    r->key = key.n ? slice_dup(key) : NULL;
-    r->thread_id = e->thread_id.n ? slice_dup(e->thread_id) : NULL;
-    if (!r->id || (key.n && !r->key) || (e->thread_id.n && !r->thread_id)) {
-        request_free(r);
-        return NULL;
-    }
+    r->id = keep_text(&texts, e->id);
+    r->name = name.n ? keep_text(&texts, name) : "";
+    r->thread_id = keep_text(&texts, thread_id);
+    r->key = keep_text(&texts, key);
     list_append(&c->requests, &r->in_client);
     return r;
 }
@@ -84,7 +82,7 @@ struct request *request_new_internal(struct server *s, char *line, const char *m
                                      request_done *done, void *arg)
 {
     static const char prefix[] = "{\"id\":";
-    struct request *r = new_request(s);
+    struct request *r = new_request(s, 0);
     if (!r) {
         free(line);
         return NULL;
@@ -191,9 +189,6 @@ void request_free(struct request *r)
     if (r->method->flags & METHOD_RESUME)
         ownership_not_opened(r);
     settings_free(r->settings);
-    free(r->id);
-    free(r->key);
-    free(r->thread_id);
     free(r);
     router_route_all(&followers);
 }

@@ -31,10 +31,10 @@ struct request {
     struct client *client; /* NULL: the daemon's own, or its client has left */
     struct list in_client;
     const struct method *method;
-    char *id;         /* raw JSON, as the client wrote it */
-    const char *name; /* of the method, which the table need not have; in the id's memory */
-    char *thread_id;  /* NULL: names none */
-    char *key;        /* processId of a command/exec; NULL: none */
+    const char *id;        /* raw JSON, as the client wrote it; NULL: the daemon's own */
+    const char *name;      /* of the method, which the table need not have */
+    const char *thread_id; /* NULL: names none */
+    const char *key;       /* processId of a command/exec; NULL: none */
 
     /* The message. Borrowed while it is being routed; once it has to wait its own, or held. */
     struct slice line;
@@ -66,6 +66,7 @@ struct request {
 
     request_done *done;
     void *arg;
+    char texts[]; /* of its id, name, thread and key */
 };
 
 /* Of a client, for a line whose envelope was read. NULL when out of memory. */

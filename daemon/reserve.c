@@ -11,18 +11,15 @@
 
 /* libev's allocator takes no argument to find them by. */
 static void *blocks[BLOCKS];
+static size_t n_blocks;
 
 /* A kept block in place of one that could not grow; NULL where none is left or large enough. */
 static void *take_block(void *old, size_t n)
 {
-    size_t i = 0;
-    while (i < BLOCKS && !blocks[i])
-        i++;
-    if (i == BLOCKS || n > BLOCK_BYTES)
+    if (!n_blocks || n > BLOCK_BYTES)
         return NULL;
-    void *p = blocks[i];
+    void *p = blocks[--n_blocks];
     size_t had = malloc_usable_size(old);
-    blocks[i] = NULL;
     if (old)
         memcpy(p, old, had < n ? had : n);
     free(old);
@@ -43,20 +40,17 @@ int reserve_init(void)
 {
     reserve_refill();
     ev_set_allocator(allocate);
-    return blocks[BLOCKS - 1] ? 0 : -ENOMEM;
+    return n_blocks == BLOCKS ? 0 : -ENOMEM;
 }
 
 void reserve_deinit(void)
 {
-    for (size_t i = 0; i < BLOCKS; i++) {
-        free(blocks[i]);
-        blocks[i] = NULL;
-    }
+    while (n_blocks)
+        free(blocks[--n_blocks]);
 }
 
 void reserve_refill(void)
 {
-    for (size_t i = 0; i < BLOCKS; i++)
-        if (!blocks[i] && !(blocks[i] = malloc(BLOCK_BYTES)))
-            return;
+    while (n_blocks < BLOCKS && (blocks[n_blocks] = malloc(BLOCK_BYTES)))
+        n_blocks++;
 }

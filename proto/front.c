@@ -1,5 +1,7 @@
 #include "proto/front.h"
 
+#include "proto/json_string.h"
+
 /* Longer ones, of which there are none, are read the long way. */
 #define TEXT_MAX 128
 
@@ -12,23 +14,22 @@ static bool take(struct slice *rest, struct slice literal)
 }
 
 /* Up to the quote that ends it; false where it has characters that need a closer look. */
-static bool take_text(struct slice *rest, struct slice *text)
+static bool take_text(struct slice *rest, struct slice *text, struct json_marks *marks)
 {
-    size_t n = 0, limit = rest->n < TEXT_MAX ? rest->n : TEXT_MAX;
-    while (n < limit && rest->p[n] > ' ' && rest->p[n] < 0x7F && rest->p[n] != '"' &&
-           rest->p[n] != '\\')
-        n++;
+    const char *end = json_next_mark(marks, rest->p, rest->p + rest->n);
+    size_t n = (size_t)(end - rest->p);
     *text = (struct slice){rest->p, n};
-    *rest = (struct slice){rest->p + n, rest->n - n};
-    return n && take(rest, SLICE("\""));
+    *rest = (struct slice){end, rest->n - n};
+    return n && n <= TEXT_MAX && take(rest, SLICE("\""));
 }
 
 bool front_scan(struct slice line, struct front *f)
 {
     struct slice rest = line;
-    bool found = take(&rest, SLICE("{\"method\":\"")) && take_text(&rest, &f->method) &&
+    struct json_marks marks = {0};
+    bool found = take(&rest, SLICE("{\"method\":\"")) && take_text(&rest, &f->method, &marks) &&
                  take(&rest, SLICE(",\"params\":{\"threadId\":\"")) &&
-                 take_text(&rest, &f->thread_id);
+                 take_text(&rest, &f->thread_id, &marks);
     f->n = line.n - rest.n;
     return found;
 }

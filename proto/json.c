@@ -132,29 +132,37 @@ bool json_valid(struct slice text)
     return !c.bad && c.p == c.end;
 }
 
-static struct slice get_member(struct slice object, struct slice name)
+/* The first name of a path. */
+static struct slice first_name(const char *path)
 {
-    struct json_cursor c = {.p = object.p, .end = object.p + object.n};
-    struct slice key;
-    bool first = true;
-    if (!object.n || !json_enter_object(&c))
-        return SLICE_NULL;
-    while (json_member(&c, &first, &key)) {
-        struct slice value = json_skip(&c, 0);
-        if (slice_eq(key, name))
-            return value;
-    }
-    return SLICE_NULL;
+    size_t n = 0;
+    while (path[n] && path[n] != '.')
+        n++;
+    return (struct slice){path, n};
 }
 
 struct slice json_get(struct slice object, const char *path)
 {
-    while (*path && object.n) {
-        size_t n = strcspn(path, ".");
-        object = get_member(object, (struct slice){path, n});
-        path += n + (path[n] == '.');
+    struct json_cursor c = {.p = object.p, .end = object.p + object.n};
+    struct slice name = first_name(path), key;
+    bool first = true;
+    if (!object.n || !json_walk_past(&c, '{'))
+        return SLICE_NULL;
+    while (json_walk_member(&c, &first, &key)) {
+        bool found = slice_eq(key, name), inside = found && name.p[name.n] == '.';
+        if (!inside) {
+            json_walk_space(&c);
+            struct slice value = json_walk_skip(&c, 0);
+            if (found)
+                return value;
+        } else if (json_walk_past(&c, '{')) {
+            name = first_name(name.p + name.n + 1);
+            first = true;
+        } else {
+            return SLICE_NULL;
+        }
     }
-    return object;
+    return SLICE_NULL;
 }
 
 struct slice json_get_text(struct slice object, const char *path)

@@ -127,11 +127,15 @@ static const struct method methods[] = {
 
 static const struct method unknown = {"", METHOD_SHARED, 0};
 
+/* Byte by byte: most names differ in one of the first. */
 static int compare(struct slice name, const char *with)
 {
-    size_t n = strlen(with);
-    int order = name.n ? memcmp(name.p, with, name.n < n ? name.n : n) : 0;
-    return order ? order : (name.n > n) - (name.n < n);
+    size_t i = 0;
+    while (i < name.n && with[i] && name.p[i] == with[i])
+        i++;
+    if (i == name.n || !with[i])
+        return (i < name.n) - (with[i] != '\0');
+    return (unsigned char)name.p[i] - (unsigned char)with[i];
 }
 
 const struct method *method_find(struct slice name)
