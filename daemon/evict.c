@@ -20,13 +20,6 @@
 /* One that has so many of these to answer for a thread is not asked again: it does not listen. */
 #define ASKS_MAX 32
 
-static cJSON *thread_params(const struct thread *t)
-{
-    cJSON *params = rpc_object();
-    cJSON_AddStringToObject(params, "threadId", t->id);
-    return params;
-}
-
 /* arg: the thread's id, owned. */
 static void on_answered(struct worker *w, const struct envelope *answer, void *arg)
 {
@@ -43,17 +36,15 @@ static void on_answered(struct worker *w, const struct envelope *answer, void *a
 }
 
 /* The thread is not over before every request of its eviction is answered: one that came late would
- * end what the next client does with it. */
-static void ask_worker(struct thread *t, const char *method, cJSON *params)
+ * end what the next client does with it. `more`: as for worker_ask_thread. */
+static void ask_worker(struct thread *t, const char *method, const char *more)
 {
     char *id = strdup(t->id);
     /* Without one it is asked again in a moment, like one that does not do as it was asked. */
-    if (!id) {
-        cJSON_Delete(params);
+    if (!id)
         return;
-    }
     t->evict_asks++;
-    worker_ask(t->owner, method, params, on_answered, id);
+    worker_ask_thread(t->owner, method, t->id, more, on_answered, id);
 }
 
 void evict_closed(struct thread *t)
@@ -65,24 +56,18 @@ void evict_closed(struct thread *t)
 
 static void ask_interrupt(struct thread *t)
 {
-    cJSON *params = thread_params(t);
-    /* Whatever runs: the id of a turn in its first milliseconds is refused. */
-    cJSON_AddStringToObject(params, "turnId", "");
-    ask_worker(t, "turn/interrupt", params);
+    ask_worker(t, "turn/interrupt", WHATEVER_RUNS);
 }
 
 static void ask(struct thread *t)
 {
     bool pause = t->goal_active && t->persisted;
     t->evict_asked = now_ms();
-    if (pause) {
-        cJSON *params = thread_params(t);
-        cJSON_AddStringToObject(params, "status", "paused");
-        ask_worker(t, "thread/goal/set", params);
-    }
+    if (pause)
+        ask_worker(t, "thread/goal/set", ",\"status\":\"paused\"");
     /* The interrupt first: the unsubscribe alone would lose a queued item. */
     ask_interrupt(t);
-    ask_worker(t, "thread/unsubscribe", thread_params(t));
+    ask_worker(t, "thread/unsubscribe", "");
     if (pause)
         ask_interrupt(t);
 }
@@ -156,7 +141,7 @@ static void give_up(struct thread *t)
     struct worker *w = t->owner;
     struct list blocked;
     lacks_unload(w);
-    worker_ask(w, "thread/backgroundTerminals/clean", thread_params(t), NULL, NULL);
+    worker_ask_thread(w, "thread/backgroundTerminals/clean", t->id, "", NULL, NULL);
     if (t->unsubscribed)
         ownership_subscribe(t, NULL);
     t->evicting = t->unsubscribed = t->turn_open = false;

@@ -28,12 +28,9 @@ static uint64_t left_ms(const struct worker *w, const struct thread *t)
 
 static void interrupt(struct worker *w, struct thread *t, const char *why)
 {
-    cJSON *params = rpc_object();
     log_thread(t, w, LOG_WARN, "its turn is interrupted at worker %u: %s", w->id, why);
     t->turn_interrupted = now_ms();
-    cJSON_AddStringToObject(params, "threadId", t->id);
-    cJSON_AddStringToObject(params, "turnId", "");
-    worker_ask(w, "turn/interrupt", params, NULL, NULL);
+    worker_ask_thread(w, "turn/interrupt", t->id, WHATEVER_RUNS, NULL, NULL);
 }
 
 /* Milliseconds that an interrupted turn still has to end in. */

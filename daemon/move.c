@@ -221,7 +221,7 @@ static void compare(struct move *m)
     }
     m->repaired = false;
     move_begin_step(m, MOVE_REPAIRING, 1, move_limit_ms(m));
-    move_ask(m, "thread/settings/update", repair, on_repaired, 0);
+    move_ask_with(m, "thread/settings/update", repair, on_repaired);
 }
 
 /* Who has its lock is about to let go, or is a process outside the pool, which is not. */
@@ -263,7 +263,8 @@ static void on_loaded(struct move *m, const struct envelope *answer, unsigned wh
 static void load(struct move *m)
 {
     move_begin_step(m, MOVE_LOADING, 1, move_limit_ms(m));
-    move_ask(m, "thread/resume", settings_resume(m->thread->settings, m->thread->id), on_loaded, 0);
+    move_ask_with(m, "thread/resume", settings_resume(m->thread->settings, m->thread->id),
+                  on_loaded);
 }
 
 static void closed(struct move *m)
@@ -296,7 +297,7 @@ static void unload(struct move *m)
     uint64_t ms = move_limit_ms(m);
     move_begin_step(m, MOVE_CLOSING, 1,
                     m->thread->owner->unloads || ms < NO_UNLOAD_MS ? ms : NO_UNLOAD_MS);
-    move_ask(m, "thread/unsubscribe", move_params(m), on_unsubscribed, 0);
+    move_ask(m, "thread/unsubscribe", on_unsubscribed, 0);
 }
 
 static void on_checked(struct move *m, const struct envelope *answer, unsigned which)
@@ -323,7 +324,7 @@ static void check(struct move *m)
     move_begin_step(m, MOVE_CHECKING, MOVE_CHECKS, move_limit_ms(m));
     /* Only the last answer ends the step, and perhaps the move. */
     for (unsigned i = 0; i < MOVE_CHECKS; i++)
-        move_ask(m, move_check_method(i), move_params(m), on_checked, i);
+        move_ask(m, move_check_method(i), on_checked, i);
 }
 
 /* It has not closed in time. */

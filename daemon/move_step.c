@@ -38,27 +38,38 @@ static void on_answered(struct worker *w, const struct envelope *answer, void *a
     }
 }
 
-void move_ask(struct move *m, const char *method, cJSON *params, move_answered *then,
-              unsigned which)
+/* NULL when out of memory; then it is as if there were no answer. */
+static struct question *question_new(struct move *m, move_answered *then, bool loads,
+                                     unsigned which)
 {
     const char *id = m->thread->id;
     struct question *q = malloc(sizeof(*q) + strlen(id) + 1);
     if (!q) {
-        cJSON_Delete(params);
         m->asked--;
         then(m, NULL, which);
-        return;
+        return NULL;
     }
-    *q = (struct question){then, strcmp(method, "thread/resume") == 0, m->step, which};
+    *q = (struct question){then, loads, m->step, which};
     memcpy(q->thread_id, id, strlen(id) + 1);
-    worker_ask(m->thread->owner, method, params, on_answered, q);
+    return q;
 }
 
-cJSON *move_params(const struct move *m)
+void move_ask(struct move *m, const char *method, move_answered *then, unsigned which)
 {
-    cJSON *params = rpc_object();
-    cJSON_AddStringToObject(params, "threadId", m->thread->id);
-    return params;
+    struct worker *w = m->thread->owner;
+    struct question *q = question_new(m, then, false, which);
+    if (q)
+        worker_ask_thread(w, method, q->thread_id, "", on_answered, q);
+}
+
+void move_ask_with(struct move *m, const char *method, cJSON *params, move_answered *then)
+{
+    struct worker *w = m->thread->owner;
+    struct question *q = question_new(m, then, strcmp(method, "thread/resume") == 0, 0);
+    if (q)
+        worker_ask(w, method, params, on_answered, q);
+    else
+        cJSON_Delete(params);
 }
 
 void move_set_timer(struct move *m, uint64_t ms)

@@ -41,13 +41,12 @@ uint64_t move_limit_ms(const struct move *m);
 void move_begin_step(struct move *m, enum move_phase phase, unsigned questions, uint64_t ms);
 void move_set_timer(struct move *m, uint64_t ms);
 
-/* {"threadId"}. */
-cJSON *move_params(const struct move *m);
+/* Asks the thread's owner about it, with params that are its id alone; `then` gets the answer
+ * (NULL: there is none) and `which` if it still counts. The move may be over on return. */
+void move_ask(struct move *m, const char *method, move_answered *then, unsigned which);
 
-/* Asks the thread's owner; `then` gets the answer (NULL: there is none) if it still counts. The
- * move may be over on return. */
-void move_ask(struct move *m, const char *method, cJSON *params, move_answered *then,
-              unsigned which);
+/* The same with params that begin with its id; consumed. `which` is 0. */
+void move_ask_with(struct move *m, const char *method, cJSON *params, move_answered *then);
 
 /* What went wrong, where nothing had before. */
 void move_note(struct move *m, const char *format, ...) CP_PRINTF(2, 3);

@@ -106,13 +106,11 @@ static void on_queue_listed(struct worker *w, const struct envelope *answer, voi
 
 static void on_queue_changed(struct worker *w, struct thread *t)
 {
-    cJSON *params = rpc_object();
-    cJSON_AddStringToObject(params, "threadId", t->id);
     t->keeps &= ~BIT(STAY_QUEUE);
     /* An item that is gone from the list is on its way to be a turn (measured: 3 to 10 ms). */
     if (!t->running)
         promise(t);
-    worker_ask(w, "thread/queue/list", params, on_queue_listed, strdup(t->id));
+    worker_ask_thread(w, "thread/queue/list", t->id, "", on_queue_listed, strdup(t->id));
 }
 
 static void on_closed(struct thread *t)

@@ -217,12 +217,8 @@ static void interrupt_turns(struct server *s)
         struct worker *w = s->workers[i];
         list_for_each (it, &w->threads) {
             struct thread *t = list_entry(it, struct thread, in_owner);
-            if (!thread_busy(t))
-                continue;
-            cJSON *params = rpc_object();
-            cJSON_AddStringToObject(params, "threadId", t->id);
-            cJSON_AddStringToObject(params, "turnId", "");
-            worker_ask(w, "turn/interrupt", params, NULL, NULL);
+            if (thread_busy(t))
+                worker_ask_thread(w, "turn/interrupt", t->id, WHATEVER_RUNS, NULL, NULL);
         }
     }
 }

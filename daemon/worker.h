@@ -165,6 +165,15 @@ void worker_send(struct worker *w, struct request *r);
 void worker_ask(struct worker *w, const char *method, cJSON *params,
                 void (*done)(struct worker *, const struct envelope *, void *), void *arg);
 
+/* The same about a thread: params are its id and, as JSON, what else there is (",NAME:VALUE", or
+ * ""). Much cheaper than a tree. */
+void worker_ask_thread(struct worker *w, const char *method, const char *thread_id,
+                       const char *more,
+                       void (*done)(struct worker *, const struct envelope *, void *), void *arg);
+
+/* For turn/interrupt: the id of a turn in its first milliseconds would be refused. */
+#define WHATEVER_RUNS ",\"turnId\":\"\""
+
 /* Sends a line that is no request. 0, also where it no longer reads; or -ENOMEM. */
 int worker_send_line(struct worker *w, struct slice line) CP_MUSTCHECK;
 /* The same with what the splice says, from a client (NULL: the daemon's own). */

@@ -5,12 +5,12 @@
 #include "daemon/request.h"
 #include "daemon/router.h"
 #include "daemon/trace.h"
+#include "proto/decimal.h"
 #include "proto/json.h"
 #include "proto/rpc.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <sys/ioctl.h>
 
 #define STDERR_LINE_MAX 512
@@ -325,17 +325,16 @@ static void stop_reading_sender(struct worker *w, struct client *c)
 
 static void send_now(struct worker *w, struct request *r)
 {
-    char id[32];
+    char id[DECIMAL_MAX];
     r->worker = w;
     r->slot = free_slot(w);
     assert(r->slot < WORKER_SLOTS);
     r->state = REQUEST_SENT;
     w->slots[r->slot] = r;
     w->in_flight++;
-    int n =
-        snprintf(id, sizeof(id), "%llu", (unsigned long long)(++w->sends << SLOT_BITS | r->slot));
-    r->worker_id = w->sends << SLOT_BITS | r->slot;
-    struct splice s = {r->line, r->id_at, r->id_len, {id, (size_t)n}, request_block(r)};
+    r->worker_id = ++w->sends << SLOT_BITS | r->slot;
+    struct slice instead = {id, decimal_write(r->worker_id, id)};
+    struct splice s = {r->line, r->id_at, r->id_len, instead, request_block(r)};
     if (worker_send_spliced(w, r->client, &s) < 0) {
         worker_forget(w, r);
         r->worker = w;
@@ -384,15 +383,29 @@ static void send_more(struct worker *w)
     }
 }
 
-void worker_ask(struct worker *w, const char *method, cJSON *params,
+/* line: taken over; NULL when out of memory. */
+static void ask(struct worker *w, const char *method, char *line,
                 void (*done)(struct worker *, const struct envelope *, void *), void *arg)
 {
-    char *line = rpc_request(SLICE("0"), method, params);
     struct request *r = line ? request_new_internal(w->server, line, method, done, arg) : NULL;
     if (r)
         worker_send(w, r);
     else if (done)
         done(w, NULL, arg);
+}
+
+void worker_ask(struct worker *w, const char *method, cJSON *params,
+                void (*done)(struct worker *, const struct envelope *, void *), void *arg)
+{
+    ask(w, method, rpc_request(SLICE("0"), method, params), done, arg);
+}
+
+void worker_ask_thread(struct worker *w, const char *method, const char *thread_id,
+                       const char *more,
+                       void (*done)(struct worker *, const struct envelope *, void *), void *arg)
+{
+    char *line = rpc_request_format(SLICE("0"), method, "{\"threadId\":\"%s\"%s}", thread_id, more);
+    ask(w, method, line, done, arg);
 }
 
 void worker_forget(struct worker *w, struct request *r)
@@ -406,13 +419,11 @@ void worker_forget(struct worker *w, struct request *r)
 
 struct request *worker_find_answered(const struct worker *w, struct slice id)
 {
-    char digits[24] = {0};
-    if (!id.n || id.n >= sizeof(digits) || id.p[0] == '"')
+    int64_t value;
+    if (!decimal_read(id, &value))
         return NULL;
-    memcpy(digits, id.p, id.n);
-    unsigned long long value = strtoull(digits, NULL, 10);
-    struct request *r = w->slots[value % WORKER_SLOTS];
-    return r && r->worker_id == value ? r : NULL;
+    struct request *r = w->slots[(uint64_t)value % WORKER_SLOTS];
+    return r && r->worker_id == (uint64_t)value ? r : NULL;
 }
 
 struct request *worker_take_answered(struct worker *w, struct slice id)

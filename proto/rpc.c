@@ -139,6 +139,19 @@ static char *join_format(const char *prefix, struct slice id, const char *middle
     return join(prefix, id, middle, slice_str(body));
 }
 
+char *rpc_request_format(struct slice id, const char *method, const char *format, ...)
+{
+    char middle[128];
+    size_t n = (size_t)snprintf(middle, sizeof(middle), ",\"method\":\"%s\",\"params\":", method);
+    va_list args;
+    if (n >= sizeof(middle))
+        return NULL;
+    va_start(args, format);
+    char *line = join_format("{\"id\":", id, middle, format, args);
+    va_end(args);
+    return line;
+}
+
 char *rpc_result_format(struct slice id, const char *format, ...)
 {
     va_list args;

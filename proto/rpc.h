@@ -46,11 +46,15 @@ char *rpc_print(cJSON *tree);
  * ({}). */
 char *rpc_request(struct slice id, const char *method, cJSON *params);
 
+/* The same with params written by a format, which must make JSON: for what is said often, since a
+ * tree with a few numbers costs ten times as much. method must need no escapes. */
+char *rpc_request_format(struct slice id, const char *method, const char *format, ...)
+    CP_PRINTF(3, 4);
+
 /* {"method":METHOD,"params":PARAMS}; method must need no escapes. */
 char *rpc_notification(const char *method, cJSON *params);
 
-/* The same with params written by a format, which must make JSON: for what is said often, since a
- * tree with a few numbers costs ten times as much. */
+/* The same with params written by a format, as for rpc_request_format. */
 char *rpc_notification_format(const char *method, const char *format, ...) CP_PRINTF(2, 3);
 
 /* {"id":ID,"result":RESULT}; result NULL is {}. */
@@ -59,7 +63,7 @@ char *rpc_result(struct slice id, cJSON *result);
 /* {"id":ID,"result":RAW} with the result's bytes as they are. */
 char *rpc_result_raw(struct slice id, struct slice result);
 
-/* The same with a result written by a format, as for rpc_notification_format. */
+/* The same with a result written by a format, as for rpc_request_format. */
 char *rpc_result_format(struct slice id, const char *format, ...) CP_PRINTF(2, 3);
 
 /* {"id":ID,"error":{"code","message"}} without data, as Codex itself answers. */
