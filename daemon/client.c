@@ -29,8 +29,7 @@
 /* How long one that was told to go may take to close its end. */
 #define LINGER_S 2.
 
-static void on_readable(struct ev_loop *loop, ev_io *w, int revents);
-static void on_writable(struct ev_loop *loop, ev_io *w, int revents);
+static void on_ready(struct ev_loop *loop, ev_io *w, int revents);
 static void on_stall(struct ev_loop *loop, ev_timer *timer, int revents);
 
 const char *client_transport_name(enum client_transport transport)
@@ -73,10 +72,8 @@ struct client *client_new_bare(struct server *s, uid_t uid, gid_t gid, pid_t pid
     init_lists(c);
     linebuf_init(&c->in, (size_t)s->config->max_message_bytes);
     outbuf_init(&c->out);
-    ev_init(&c->readable, on_readable);
-    ev_init(&c->writable, on_writable);
-    ev_set_priority(&c->readable, PRIORITY_HAPPENED);
-    ev_set_priority(&c->writable, PRIORITY_HAPPENED);
+    ev_init(&c->ready, on_ready);
+    ev_set_priority(&c->ready, PRIORITY_HAPPENED);
     ev_timer_init(&c->stall, on_stall, 0., (double)s->config->client_stall_timeout_ms / 1e3);
     list_append(&s->clients, &c->in_clients);
     s->n_clients++;
@@ -86,8 +83,19 @@ struct client *client_new_bare(struct server *s, uid_t uid, gid_t gid, pid_t pid
 static void connect_to(struct client *c, int fd)
 {
     c->fd = fd;
-    ev_io_set(&c->readable, fd, EV_READ);
-    ev_io_set(&c->writable, fd, EV_WRITE);
+    ev_io_set(&c->ready, fd, 0);
+}
+
+/* Is told that it can be read from or written to, or no longer. */
+static void watch(struct client *c, int begin, int end)
+{
+    int before = c->ready.events & (EV_READ | EV_WRITE), events = (before | begin) & ~end;
+    if (events == before)
+        return;
+    ev_io_stop(c->server->loop, &c->ready);
+    ev_io_modify(&c->ready, events);
+    if (events)
+        ev_io_start(c->server->loop, &c->ready);
 }
 
 struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t pid)
@@ -98,7 +106,7 @@ struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t 
         return NULL;
     }
     connect_to(c, fd);
-    ev_io_start(s->loop, &c->readable);
+    watch(c, EV_READ, 0);
     s->counters.clients++;
     log_client(c, LOG_DEBUG, "connected, uid %u pid %d", (unsigned)uid, (int)pid);
     return c;
@@ -107,8 +115,7 @@ struct client *client_new(struct server *s, int fd, uid_t uid, gid_t gid, pid_t 
 static void stop_watching(struct client *c)
 {
     struct server *s = c->server;
-    ev_io_stop(s->loop, &c->readable);
-    ev_io_stop(s->loop, &c->writable);
+    watch(c, 0, EV_READ | EV_WRITE);
     ev_timer_stop(s->loop, &c->stall);
     if (c->fd >= 0)
         hangup_unwatch(&s->hangup, c->fd);
@@ -256,7 +263,7 @@ bool client_opted_out(const struct client *c, struct slice method)
 void client_pause(struct client *c, unsigned why)
 {
     if (!c->paused && !c->doomed && c->fd >= 0) {
-        ev_io_stop(c->server->loop, &c->readable);
+        watch(c, 0, EV_READ);
         if (hangup_watch(&c->server->hangup, c->fd, c) < 0)
             log_client(c, LOG_WARN, "its disconnect will be noticed late");
     }
@@ -275,7 +282,7 @@ void client_resume(struct client *c, unsigned why)
     c->paused &= ~why;
     if (before && !c->paused && !c->doomed && c->fd >= 0) {
         hangup_unwatch(&c->server->hangup, c->fd);
-        ev_io_start(c->server->loop, &c->readable);
+        watch(c, EV_READ, 0);
         /* Whole lines may have been left in the buffer. */
         take_rest_later(c);
     }
@@ -316,7 +323,7 @@ void client_hand_over(struct client *from, struct client *to)
     if (to->ws)
         websocket_set_client(to->ws, to);
     if (!to->paused)
-        ev_io_start(to->server->loop, &to->readable);
+        watch(to, EV_READ, 0);
     else if (hangup_watch(&to->server->hangup, to->fd, to) < 0)
         log_client(to, LOG_WARN, "its disconnect will be noticed late");
     take_rest_later(to);
@@ -475,7 +482,7 @@ static void linger(struct client *c)
 {
     (void)shutdown(c->fd, SHUT_WR);
     linebuf_deinit(&c->in);
-    ev_io_start(c->server->loop, &c->readable);
+    watch(c, EV_READ, 0);
     c->stall.repeat = LINGER_S;
     ev_timer_again(c->server->loop, &c->stall);
 }
@@ -496,12 +503,8 @@ static bool cannot_watch(struct client *c, int revents)
     return revents & EV_ERROR;
 }
 
-static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
+static void on_readable(struct client *c)
 {
-    struct client *c = container_of(w, struct client, readable);
-    (void)loop;
-    if (cannot_watch(c, revents))
-        return;
     if (c->closing) {
         discard_input(c);
         return;
@@ -509,6 +512,10 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int revents)
     if (!list_empty(&c->in_resumed))
         return; /* what it has sent before comes first */
     take_read(c, c->ws ? websocket_read(c->ws) : linebuf_read(&c->in, c->fd));
+    /* Answers to many that speak at once would lie between what stays of their requests, and leave
+     * as many holes there. */
+    if (!list_empty(&c->in_dirty))
+        client_flush(c);
 }
 
 void client_take_rest(struct client *c)
@@ -530,7 +537,7 @@ void client_flush(struct client *c)
         return;
     }
     if (r == OUTBUF_EMPTY) {
-        ev_io_stop(loop, &c->writable);
+        watch(c, 0, EV_WRITE);
         ev_timer_stop(loop, &c->stall);
         c->last_call = false;
         if (c->closing)
@@ -538,7 +545,7 @@ void client_flush(struct client *c)
         else if (c->http)
             ev_timer_again(loop, &c->stall);
     } else {
-        ev_io_start(loop, &c->writable);
+        watch(c, EV_WRITE, 0);
         if (!ev_is_active(&c->stall) || outbuf_len(&c->out) < before) {
             c->last_call = false;
             ev_timer_again(loop, &c->stall);
@@ -547,11 +554,15 @@ void client_flush(struct client *c)
     check_output(c);
 }
 
-static void on_writable(struct ev_loop *loop, ev_io *w, int revents)
+static void on_ready(struct ev_loop *loop, ev_io *w, int revents)
 {
-    struct client *c = container_of(w, struct client, writable);
+    struct client *c = container_of(w, struct client, ready);
     (void)loop;
-    if (!cannot_watch(c, revents))
+    if (cannot_watch(c, revents))
+        return;
+    if (revents & EV_READ)
+        on_readable(c);
+    if (revents & EV_WRITE)
         client_flush(c);
 }
 

@@ -39,44 +39,45 @@ struct client {
     struct list in_dirty;
     struct list in_doomed;
     struct list in_resumed;
+    struct list in_stuck;  /* of the worker that does not take what it sent */
+    uint64_t connected_at; /* ms */
     unsigned id;
     int fd;
     uid_t uid;
     gid_t gid;
     pid_t pid;
-    bool admin;
-    uint64_t connected_at; /* ms */
-
+    unsigned admin_worker; /* id of the worker that had its last global request; 0: none */
     enum client_transport transport;
-    struct http *http;    /* NULL: it does not speak it */
-    struct websocket *ws; /* NULL: it does not speak it */
-    struct linebuf in;    /* lines, whichever way they came; of HTTP the bytes */
-    struct outbuf out;
-    ev_io readable, writable;
-    ev_timer stall; /* runs while it takes nothing of what it is due; or, by HTTP, asks nothing */
-    bool last_call; /* see time_is_over */
-    unsigned paused;
-    struct list in_stuck; /* of the worker that does not take what it sent */
-    bool closing;         /* to be closed when its output is written */
-    bool doomed;          /* gone; nothing is written any more */
-    struct park *park;    /* its connection is gone and it is not, see park.h; NULL: connected */
+    unsigned n_waiting; /* requests in the queue */
 
+    uint8_t paused; /* of enum client_pause */
+    bool admin;
     bool initialized;
+    bool wants_queue_events, wants_moves;
+    bool last_call; /* see time_is_over */
+    bool closing;   /* to be closed when its output is written */
+    bool doomed;    /* gone; nothing is written any more */
+
+    ev_io ready;
+    ev_timer stall; /* runs while it takes nothing of what it is due; or, by HTTP, asks nothing */
+    struct linebuf in; /* lines, whichever way they came; of HTTP the bytes */
+    struct outbuf out;
+    struct http *http;     /* NULL: it does not speak it */
+    struct websocket *ws;  /* NULL: it does not speak it */
+    struct park *park;     /* its connection is gone and it is not, see park.h; NULL: connected */
+    struct tracer *tracer; /* NULL: it does not trace */
+    size_t traced_bytes;   /* of its output at most so many are what a trace tells */
+
     char *name; /* of its clientInfo; NULL before initialize */
     strings opted_out;
-    bool wants_queue_events, wants_moves;
 
     struct list requests; /* all that are not answered */
     struct list leases;   /* workers it holds */
     struct list threads;  /* it subscribes to */
     struct list asks;     /* server requests it has */
     int64_t last_ask_id;
-    size_t n_waiting;      /* requests in the queue */
-    size_t held_bytes;     /* of requests that wait in the daemon, for whatever it is */
-    size_t unsent_bytes;   /* of those that wait for room at a worker */
-    struct tracer *tracer; /* NULL: it does not trace */
-    size_t traced_bytes;   /* of its output at most so many are what a trace tells */
-    unsigned admin_worker; /* id of the worker that had its last global request; 0: none */
+    size_t held_bytes;   /* of requests that wait in the daemon, for whatever it is */
+    size_t unsent_bytes; /* of those that wait for room at a worker */
 };
 
 /* Takes the descriptor over. NULL on failure, the descriptor closed. */

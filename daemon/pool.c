@@ -344,6 +344,10 @@ static bool enqueue(struct request *r, struct worker *want)
     struct client *c = r->client;
     if (!request_keep(r))
         return false;
+    if (!r->timeout_ms)
+        r->timeout_ms = (uint64_t)s->config->acquire_timeout_ms;
+    if (r->timeout_ms && !request_start_timer(r, r->timeout_ms))
+        return false;
     r->state = REQUEST_QUEUED;
     r->queued_at = now_ms();
     queue_add(&s->queue, want ? &want->lane : &s->queue.any, &r->waiter);
@@ -356,13 +360,6 @@ static bool enqueue(struct request *r, struct worker *want)
                                 .queue_length = s->queue.length};
     log_event(&s->log, LOG_DEBUG, &fields, "queue: waits: client %u for %s, queue length %zu",
               c->id, want ? "its thread's owner" : "any worker", s->queue.length);
-    if (!r->timeout_ms)
-        r->timeout_ms = (uint64_t)s->config->acquire_timeout_ms;
-    if (r->timeout_ms) {
-        r->last_call = false;
-        ev_timer_set(&r->timeout, (double)r->timeout_ms / 1e3, 0.);
-        ev_timer_start(s->loop, &r->timeout);
-    }
     return true;
 }
 

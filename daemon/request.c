@@ -12,11 +12,18 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+struct request_timer {
+    ev_timer timer;
+    struct request *request;
+    bool last_call; /* see time_is_over */
+};
+
 static void on_timeout(struct ev_loop *loop, ev_timer *timer, int revents)
 {
-    struct request *r = container_of(timer, struct request, timeout);
+    struct request_timer *t = container_of(timer, struct request_timer, timer);
+    struct request *r = t->request;
     (void)revents;
-    if (r->state == REQUEST_QUEUED && !time_is_over(loop, timer, &r->last_call))
+    if (r->state == REQUEST_QUEUED && !time_is_over(loop, timer, &t->last_call))
         return;
     if (r->state == REQUEST_QUEUED)
         pool_timed_out(r);
@@ -36,12 +43,16 @@ static struct request *new_request(struct server *s, size_t texts)
     list_init(&r->node);
     list_init(&r->followers);
     waiter_init(&r->waiter);
-    ev_timer_init(&r->timeout, on_timeout, 0., 0.);
     return r;
 }
 
 /* A method's name that is longer is none that anybody knows. */
 #define NAME_MAX_BYTES 256
+
+static size_t text_size(struct slice text)
+{
+    return text.n ? text.n + 1 : 0;
+}
 
 /* Moves on behind it. NULL where there is none. */
 static const char *keep_text(char **to, struct slice text)
@@ -61,15 +72,16 @@ struct request *request_new(struct client *c, struct slice line, const struct en
         name.n = NAME_MAX_BYTES;
     if (method->flags & METHOD_EXEC)
         key = json_get_text(e->params, "processId");
-    struct request *r = new_request(c->server, e->id.n + name.n + thread_id.n + key.n + 4);
+    struct request *r = new_request(c->server, text_size(e->id) + text_size(name) +
+                                                   text_size(thread_id) + text_size(key));
     if (!r)
         return NULL;
     char *texts = r->texts;
     r->client = c;
     r->method = method;
     r->line = line;
-    r->id_at = (size_t)(e->id.p - line.p);
-    r->id_len = e->id.n;
+    r->id_at = (uint32_t)(e->id.p - line.p);
+    r->id_len = (uint32_t)e->id.n;
     r->id = keep_text(&texts, e->id);
     r->name = name.n ? keep_text(&texts, name) : "";
     r->thread_id = keep_text(&texts, thread_id);
@@ -162,6 +174,30 @@ bool request_park(struct request *r, enum request_state state, struct list *list
     return true;
 }
 
+bool request_start_timer(struct request *r, uint64_t ms)
+{
+    struct request_timer *t = calloc(1, sizeof(*t));
+    assert(!r->timer);
+    if (!t) {
+        request_fail(r, RPC_INTERNAL, "Out of memory for a request of %zu bytes.", r->line.n);
+        return false;
+    }
+    t->request = r;
+    ev_timer_init(&t->timer, on_timeout, (double)ms / 1e3, 0.);
+    ev_timer_start(r->server->loop, &t->timer);
+    r->timer = t;
+    return true;
+}
+
+static void stop_timer(struct request *r)
+{
+    if (!r->timer)
+        return;
+    ev_timer_stop(r->server->loop, &r->timer->timer);
+    free(r->timer);
+    r->timer = NULL;
+}
+
 void request_unpark(struct request *r)
 {
     list_remove(&r->node);
@@ -169,7 +205,7 @@ void request_unpark(struct request *r)
         pool_dequeue(r);
     if (r->state == REQUEST_UNSENT && r->client)
         client_drop_unsent(r->client, cost(r));
-    ev_timer_stop(r->server->loop, &r->timeout);
+    stop_timer(r);
     r->retry = false;
     r->state = REQUEST_NEW;
 }

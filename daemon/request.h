@@ -27,7 +27,6 @@ typedef void request_done(struct worker *w, const struct envelope *answer, void 
 
 struct request {
     struct server *server;
-    enum request_state state;
     struct client *client; /* NULL: the daemon's own, or its client has left */
     struct list in_client;
     const struct method *method;
@@ -38,31 +37,31 @@ struct request {
 
     /* The message. Borrowed while it is being routed; once it has to wait its own, or held. */
     struct slice line;
-    char *owned_line;     /* NULL: it is not its own */
-    struct block *block;  /* that it holds, since the line in it is long; NULL: none */
-    size_t id_at, id_len; /* where its id is in the line */
+    char *owned_line;       /* NULL: it is not its own */
+    struct block *block;    /* that it holds, since the line in it is long; NULL: none */
+    uint32_t id_at, id_len; /* where its id is in the line */
 
+    enum request_state state;
+    bool held;    /* its line is counted among its client's */
+    bool acquire; /* pool/acquire: granted, it is answered and not sent */
+    bool retry;   /* BLOCKED until its timer routes it again */
     struct waiter waiter;
     struct list node;            /* on the list of its state */
     struct list followers;       /* requests that must not overtake it */
     struct worker *worker;       /* where it is sent, or prepared, or waits to be sent */
     struct worker *lease_worker; /* in whose lease it counts as unanswered; NULL: in none */
-    unsigned slot;               /* at the worker, when sent */
     uint64_t worker_id;          /* its id as the worker sees it */
+    unsigned slot;               /* at the worker, when sent */
+    unsigned tries;              /* refused with "active writer" so often */
     uint64_t arrived_at;         /* ms */
     uint64_t queued_at;          /* ms */
     size_t told_position;        /* in the last pool/queued */
-    ev_timer timeout;            /* of the wait, or until it is tried again */
-    uint64_t timeout_ms;
-    bool last_call;            /* see time_is_over */
-    unsigned tries;            /* refused with "active writer" so often */
+    uint64_t timeout_ms;         /* of its wait; 0: none */
+    struct request_timer *timer; /* NULL: it does not run */
+
     struct settings *settings; /* with which it opens a thread; NULL: not known. Owned */
     struct worker *moved_from; /* that unloads its thread for it; NULL: none */
     uint64_t moved_at;         /* ms */
-
-    bool held;    /* its line is counted among its client's */
-    bool acquire; /* pool/acquire: granted, it is answered and not sent */
-    bool retry;   /* BLOCKED until its timer routes it again */
 
     request_done *done;
     void *arg;
@@ -93,6 +92,10 @@ void request_drop_line(struct request *r);
 /* Puts it on a list, BLOCKED, PREPARING or UNSENT. False as for request_keep; who
  * has nothing left to do with it need not look. */
 bool request_park(struct request *r, enum request_state state, struct list *list);
+
+/* Of its wait where it is QUEUED, else until it is tried again; it ends with its state. Few ever
+ * need one. False when out of memory: then the request has been failed and is gone. */
+bool request_start_timer(struct request *r, uint64_t ms);
 
 /* Takes it off whatever its state keeps it on; it is NEW again. */
 void request_unpark(struct request *r);

@@ -124,8 +124,7 @@ static bool resolve_writer(struct worker *w, struct request *r)
     pool_unlease_request(r);
     if (request_park(r, REQUEST_BLOCKED, &s->retrying)) {
         r->retry = true;
-        ev_timer_set(&r->timeout, WRITER_RETRY_MS / 1e3, 0.);
-        ev_timer_start(s->loop, &r->timeout);
+        (void)request_start_timer(r, WRITER_RETRY_MS);
     }
     pool_settle(w);
     return true;

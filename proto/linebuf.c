@@ -12,7 +12,9 @@
 
 void linebuf_init(struct linebuf *lb, size_t max_line_bytes)
 {
-    *lb = (struct linebuf){.max_line_bytes = max_line_bytes};
+    size_t most = LINEBUF_MAX / 2;
+    *lb = (struct linebuf){.max_line_bytes =
+                               (uint32_t)(max_line_bytes < most ? max_line_bytes : most)};
 }
 
 void linebuf_deinit(struct linebuf *lb)
@@ -42,7 +44,7 @@ static void move_to(struct linebuf *lb, struct block *to)
         block_drop(lb->block);
     lb->block = to;
     lb->scanned -= lb->begin;
-    lb->end = n;
+    lb->end = (uint32_t)n;
     lb->begin = 0;
 }
 
@@ -65,6 +67,8 @@ static int linebuf_reserve(struct linebuf *lb, size_t n)
     struct block *old = is_shared(lb) ? NULL : lb->block;
     if (has_room(lb, n))
         return 0;
+    if (n > LINEBUF_MAX - linebuf_pending(lb))
+        return -ENOMEM;
     if (old && lb->begin)
         move_to(lb, old);
     if (has_room(lb, n))
@@ -96,7 +100,7 @@ int linebuf_read(struct linebuf *lb, int fd)
     for (;;) {
         ssize_t n = read(fd, lb->block->data + lb->end, room);
         if (n > 0) {
-            lb->end += (size_t)n;
+            lb->end += (uint32_t)n;
             lb->filled = (size_t)n == room;
             return LINEBUF_OK;
         }
@@ -116,7 +120,7 @@ int linebuf_push(struct linebuf *lb, const void *bytes, size_t n)
     if (r < 0 || n == 0)
         return r;
     memcpy(lb->block->data + lb->end, bytes, n);
-    lb->end += n;
+    lb->end += (uint32_t)n;
     return 0;
 }
 
@@ -136,13 +140,13 @@ int linebuf_next(struct linebuf *lb, struct slice *line)
     if (n > lb->max_line_bytes)
         return LINEBUF_TOO_LONG;
     *line = (struct slice){start, n};
-    lb->begin = lb->scanned = (size_t)(nl - lb->block->data) + 1;
+    lb->begin = lb->scanned = (uint32_t)(nl - lb->block->data) + 1;
     return LINEBUF_OK;
 }
 
 void linebuf_skip(struct linebuf *lb, size_t n)
 {
-    lb->begin += n;
+    lb->begin += (uint32_t)n;
     if (lb->scanned < lb->begin)
         lb->scanned = lb->begin;
 }

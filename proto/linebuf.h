@@ -6,12 +6,12 @@
 
 struct linebuf {
     struct block *block; /* the bytes; NULL: none yet */
-    size_t begin;        /* first byte not yet taken as a line */
-    size_t scanned;      /* no newline in [begin, scanned) */
-    size_t end;          /* one past the last byte read */
-    bool filled;         /* the last read took all the room there was */
-    size_t keep; /* an empty buffer of so many bytes is not given back; 0 unless it is set */
-    size_t max_line_bytes;
+    uint32_t begin;      /* first byte not yet taken as a line */
+    uint32_t scanned;    /* no newline in [begin, scanned) */
+    uint32_t end;        /* one past the last byte read */
+    uint32_t max_line_bytes;
+    uint32_t keep; /* an empty buffer of so many bytes is not given back; 0 unless it is set */
+    bool filled;   /* the last read took all the room there was */
 };
 
 enum {
@@ -21,6 +21,9 @@ enum {
     LINEBUF_EOF = 3,
     LINEBUF_AGAIN = 4, /* nothing to read now */
 };
+
+/* No buffer has more bytes; half of it is the longest line that may be allowed. */
+#define LINEBUF_MAX (UINT32_C(1) << 31)
 
 /* Allocates nothing yet. A line may have max_line_bytes bytes, its newline not counted. */
 void linebuf_init(struct linebuf *lb, size_t max_line_bytes);
