@@ -14,6 +14,8 @@
 
 /* Places in the queue are told anew at most this often. */
 #define POSITIONS_S 0.2
+/* Bytes of an answer about very many. */
+#define TRIM_WORTH ((size_t)256 * 1024)
 
 static void refuse(struct client *c, const struct envelope *e, int code, const char *message)
 {
@@ -22,7 +24,11 @@ static void refuse(struct client *c, const struct envelope *e, int code, const c
 
 static void answer(struct client *c, const struct envelope *e, cJSON *result)
 {
-    client_send_take(c, rpc_result(e->id, result));
+    char *line = rpc_result(e->id, result);
+    /* The tree has taken many times that, in small blocks. */
+    if (line && strlen(line) >= TRIM_WORTH)
+        server_trim_later(c->server);
+    client_send_take(c, line);
 }
 
 static void on_ping(struct client *c, struct slice line, const struct envelope *e)

@@ -147,7 +147,7 @@ static void open_standard_fds(void)
 static void return_memory(void)
 {
     (void)mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
-    (void)mallopt(M_TRIM_THRESHOLD, 512 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);
 }
 
 /* Every client and worker takes descriptors. */

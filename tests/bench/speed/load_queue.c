@@ -9,6 +9,8 @@
 
 #define EVENTS 64
 #define WARM_UP 200
+/* Longer than codex-poold keeps what an answer about so many has taken. */
+#define SETTLE_MS 1500
 
 struct crowd {
     struct peer *peers;
@@ -154,6 +156,18 @@ static uint64_t pss(pid_t relay)
     return memory_of(relay, "smaps_rollup", "Pss:");
 }
 
+/* When what was asked of the queue has been given back: the least of a while. */
+static uint64_t settled_pss(pid_t relay)
+{
+    uint64_t least = pss(relay);
+    for (int i = 0; i < SETTLE_MS / 100; i++) {
+        (void)usleep(100000);
+        uint64_t now = pss(relay);
+        least = now < least ? now : least;
+    }
+    return least;
+}
+
 void load_waiters(const struct options *o)
 {
     struct crowd crowd;
@@ -172,7 +186,7 @@ void load_waiters(const struct options *o)
     for (unsigned i = 0; i < o->clients; i++)
         (void)peer_answer(&crowd.peers[i], 1);
     await_queue(&control, o->clients);
-    uint64_t end = now_ns(), with = pss(o->relay);
+    uint64_t end = now_ns(), with = settled_pss(o->relay);
     crowd_close(&crowd);
     await_queue(&control, 0);
     uint64_t after = pss(o->relay);
