@@ -86,14 +86,18 @@ static bool is_gone(const struct worker *w, const struct thread *t, struct slice
     return t ? t->owner != w : thread_id.n && closed_has(w->closed, thread_id);
 }
 
-/* The holder of the lease, unless the thread is somebody else's; a sub-agent's is its parent's. */
+/* The holder of the lease, unless the thread is somebody else's; a sub-agent's is its parent's.
+ * Whoever has the thread keeps it until the holder's rejoin is answered. */
 static struct client *who_answers(const struct worker *w, const struct thread *t)
 {
     struct client *c = w->lease.holder;
     while (t && t->parent)
         t = t->parent;
-    bool foreign = t && t->subscriber != c;
-    return foreign && !(t->opening && t->opening->client == c) ? NULL : c;
+    if (!t || t->subscriber == c)
+        return c;
+    if (!t->opening || t->opening->client != c)
+        return NULL;
+    return t->subscriber ? t->subscriber : c;
 }
 
 static void send_ask(struct ask *a, struct slice line, size_t id_at)

@@ -42,6 +42,18 @@ void ownership_subscribe(struct thread *t, struct client *c)
         t->owner->server->renew = true;
 }
 
+/* Nothing is said in a thread before the resume that loads it is answered: what is, is left from
+ * when somebody else had it. And where it is loaded already, whoever has it keeps it until then: a
+ * rejoin may yet be refused. */
+struct client *ownership_reader(const struct thread *t, struct slice method)
+{
+    bool item = slice_starts(method, "item/"), in_it = item || slice_starts(method, "turn/");
+    if (t->provisional && item)
+        return NULL;
+    bool not_yet = in_it && !t->provisional;
+    return t->opening && !not_yet ? t->opening->client : t->subscriber;
+}
+
 void ownership_asked(struct worker *w, struct slice thread_id, const struct client *c)
 {
     w->askers[w->next_asker] = (struct asker){thread_hash(thread_id), c ? c->id : 0};

@@ -29,6 +29,9 @@ bool ownership_asker(const struct worker *w, struct slice thread_id,
 /* A client has a thread open that this worker owns. */
 bool ownership_subscribed(const struct worker *w);
 
+/* Whose a notification of its owner's is that names the thread; NULL: nobody's. */
+struct client *ownership_reader(const struct thread *t, struct slice method);
+
 /* Makes a client the thread's one subscriber; NULL for nobody. */
 void ownership_subscribe(struct thread *t, struct client *c);
 

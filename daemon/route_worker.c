@@ -67,15 +67,6 @@ static void notification_without_thread(struct worker *w, const struct envelope 
         renew_retire_others(w, "account/login/completed");
 }
 
-/* Whose a message is that names an open thread. Nothing is said in one before the resume that loads
- * it is answered: what is, is left from when somebody else had it. */
-static struct client *reader_of(const struct thread *t, const struct envelope *e)
-{
-    if (t->provisional && slice_starts(e->method, "item/"))
-        return NULL;
-    return t->opening ? t->opening->client : t->subscriber;
-}
-
 static void notification(struct worker *w, const struct envelope *e, struct slice line)
 {
     if (!e->thread_id.n) {
@@ -99,7 +90,7 @@ static void notification(struct worker *w, const struct envelope *e, struct slic
         return;
     }
     if (!move_hides(t, e))
-        deliver(w, reader_of(t, e), e, line);
+        deliver(w, ownership_reader(t, e->method), e, line);
     progress_notified(w, t, e);
 }
 

@@ -1,6 +1,7 @@
 #include "daemon/trace.h"
 
 #include "daemon/asks.h"
+#include "daemon/ownership.h"
 #include "daemon/request.h"
 #include "daemon/websocket.h"
 #include "proto/json.h"
@@ -134,12 +135,12 @@ static const struct request *request_of(const struct client *c, struct slice id)
 }
 
 /* Who is told, as far as that is known yet. */
-static const struct client *reader(const struct worker *w, struct slice thread_id)
+static const struct client *reader(const struct worker *w, const struct envelope *e)
 {
-    const struct thread *t = threads_find(&w->server->threads, thread_id);
+    const struct thread *t = threads_find(&w->server->threads, e->thread_id);
     if (!t || t->owner != w)
         return w->lease.holder;
-    return t->opening ? t->opening->client : t->subscriber;
+    return ownership_reader(t, e->method);
 }
 
 /* The worker whose bytes these are, which are passed on from where they have been read. */
@@ -172,7 +173,7 @@ static void look_closer(struct sight *m, const struct envelope *e, struct slice 
         if (answer)
             name_by_request(m, worker_find_answered(m->worker, e->id));
         else
-            m->client = reader(m->worker, e->thread_id);
+            m->client = reader(m->worker, e);
         break;
     case TRACE_TO_CLIENT:
         m->client_id = id_there.n ? id_there : e->id;

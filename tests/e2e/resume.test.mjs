@@ -69,6 +69,32 @@ test('a refused rejoin leaves the thread with its subscriber', async (t) => {
     await assert.rejects(stranger, { message: `thread not found: ${threadId}` });
 });
 
+test('a turn that began before a rejoin was answered is whose the thread is', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: SOON });
+    const a = await PoolClient.open(daemon, { name: 'a' });
+    const threadId = await a.startThread({ ephemeral: true });
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    worker.hold('thread/resume');
+    const rejoin = b.resumeThread(threadId);
+    const held = await worker.expect('thread/resume');
+    const turn = worker.begin(threadId);
+    turn.delta('not for b');
+    const approval = worker.ask('item/commandExecution/requestApproval', { threadId, turnId: turn.id, itemId: 'i' });
+    const asked = await a.next('item/commandExecution/requestApproval');
+    a.send({ id: asked.id, result: { decision: 'accept' } });
+    assert.deepEqual((await approval).result, { decision: 'accept' });
+    worker.refuse(held, -32600, `no rollout found for thread id ${threadId}`);
+    await assert.rejects(rejoin, { message: /^no rollout found/ });
+    turn.complete();
+    await a.turnCompleted(threadId);
+    await settled(b);
+    for (const method of ['turn/started', 'item/agentMessage/delta']) {
+        assert.equal(a.has(method), true, `a gets ${method}`);
+        assert.equal(b.has(method), false, `b does not get ${method}`);
+    }
+    assert.equal(b.has('item/commandExecution/requestApproval'), false);
+});
+
 test('a resume right after the thread\'s client has left waits for the unload', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: NEVER });
     const { client, threadId } = await runTurn(daemon);
