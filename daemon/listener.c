@@ -19,12 +19,15 @@
 /* Accepted in one go, so that newcomers do not keep the others waiting. */
 #define ACCEPT_BATCH 64
 #define RETRY_S 0.1
-/* How often it is looked whether the socket file is there. */
-#define LOOK_S 2.
+/* How often it is looked whether the socket file is there: no event tells that a directory above it
+ * has another name, or another file system is mounted there. And where it is not. */
+#define LOOK_S 60.
+#define LOOK_LOST_S 2.
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int revents);
 static void on_again(struct ev_loop *loop, ev_timer *timer, int revents);
 static void on_look(struct ev_loop *loop, ev_timer *timer, int revents);
+static void on_changed(struct ev_loop *loop, ev_stat *file, int revents);
 
 /* The socket's directory, made if it is not there: a descriptor, or -errno. */
 static int open_directory(const char *path)
@@ -187,14 +190,17 @@ int listener_init(struct server *s)
     ev_init(&l->readable, on_readable);
     ev_timer_init(&l->again, on_again, RETRY_S, 0.);
     ev_timer_init(&l->look, on_look, LOOK_S, LOOK_S);
+    ev_stat_init(&l->file, on_changed, l->path, 0.);
     if (!l->path)
         return EX_OSERR;
     int inherited = notify_listen_fd();
     int r = inherited != -1 ? adopt(s, inherited) : listen_at_path(s);
     if (r == 0)
         ev_io_set(&l->readable, l->fd, EV_READ);
-    if (r == 0 && !l->inherited)
+    if (r == 0 && !l->inherited) {
         ev_timer_start(s->loop, &l->look);
+        ev_stat_start(s->loop, &l->file);
+    }
     return r;
 }
 
@@ -212,8 +218,8 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
     struct listener *l = container_of(timer, struct listener, look);
     struct server *s = container_of(l, struct server, listener);
     bool paused = l->paused;
-    (void)loop;
     (void)revents;
+    l->look.repeat = LOOK_S;
     if (file_is_ours(l))
         return;
     if (!l->lost)
@@ -227,9 +233,22 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
     }
     (void)cp_close(before);
     l->lost = r != 0;
+    l->look.repeat = l->lost ? LOOK_LOST_S : LOOK_S;
+    ev_timer_again(loop, &l->look);
     ev_io_set(&l->readable, l->fd, EV_READ);
     if (!paused)
         listener_resume(s);
+}
+
+/* Not at once: whoever removes the file may be about to remove its directory. */
+static void on_changed(struct ev_loop *loop, ev_stat *file, int revents)
+{
+    struct listener *l = container_of(file, struct listener, file);
+    (void)revents;
+    if (l->lost || file_is_ours(l))
+        return;
+    l->look.repeat = LOOK_LOST_S;
+    ev_timer_again(loop, &l->look);
 }
 
 void listener_close(struct server *s)
@@ -237,6 +256,7 @@ void listener_close(struct server *s)
     struct listener *l = &s->listener;
     listener_pause(s);
     ev_timer_stop(s->loop, &l->look);
+    ev_stat_stop(s->loop, &l->file);
     if (l->fd >= 0 && !l->inherited && file_is_ours(l))
         (void)unlink(l->path);
     l->fd = cp_close(l->fd);

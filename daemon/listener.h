@@ -19,7 +19,8 @@ struct listener {
     ino_t ino; /* of the socket file that is ours to remove */
     ev_io readable;
     ev_timer again; /* after a lack of descriptors */
-    ev_timer look;  /* whether the socket file is still there; active once the loop runs */
+    ev_stat file;   /* the socket file, should it go; active once the loop runs */
+    ev_timer look;  /* whether it is still there, for what no event tells; often while it is not */
     bool lost;      /* it is not, which has been logged */
 };
 

@@ -87,6 +87,20 @@ test('a log whose reader is gone harms nobody', async (t) => {
     await assertSleeps(daemon);
 });
 
+test('an idle daemon is woken by nothing', async (t) => {
+    const [daemon] = await startPool(t, 2);
+    await assertServes(daemon);
+    const wakeUps = () => Number(readFileSync(`/proc/${daemon.pid}/status`, 'utf8').match(/^voluntary_ctxt_switches:\s+(\d+)/m)[1]);
+    // What that turn has left to do comes first.
+    const SILENCE_MS = 3000, TRIES = 4;
+    for (let i = 0, silent = false; !silent; i++) {
+        assert.ok(i < TRIES, `it wakes up more often than each ${SILENCE_MS} ms`);
+        const before = wakeUps();
+        await pause(SILENCE_MS);
+        silent = wakeUps() === before;
+    }
+});
+
 test('clients that close as they are written to raise no SIGPIPE', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: NEVER });
     for (let i = 0; i < 20; i++) {
