@@ -47,9 +47,11 @@ FUZZ_MAIN := $(if $(FUZZER),,$(BUILD)/obj/tests/fuzz/replay.o)
 FUZZ_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard tests/fuzz/*.c)))
 FUZZ_PROGRAMS := $(patsubst %,$(BUILD)/fuzz-%,$(FUZZ))
 # The programs of the speed benchmark.
-SPEED := worker floor load scan
+SPEED := worker floor whole grants load scan
 SPEED_PARTS_worker := worker wire util
 SPEED_PARTS_floor := floor util
+SPEED_PARTS_whole := whole util
+SPEED_PARTS_grants := grants util
 SPEED_PARTS_load := load load_stream load_trips load_queue peer usage wire util
 SPEED_PARTS_scan := scan wire util
 SPEED_LIBS_scan := -lcjson -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc

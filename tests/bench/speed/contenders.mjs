@@ -40,10 +40,10 @@ async function startProgram(scope, command, { cpu }) {
 /** Room for as many clients and waiters as any row has. */
 const CONFIG = { maxClients: 30000, maxQueue: 30000 };
 
-async function startPoold(scope, { workers, cpu, wrapper = pinned(cpu) }, poold) {
+async function startPoold(scope, { workers, cpu, wrapper = pinned(cpu) }, { poold, config } = {}) {
     const daemon = await startDaemon(scope, {
         fake: false, poold, wrapper, args: ['--log-level', 'info'],
-        config: { ...CONFIG, poolSize: workers, codex: { command: program('worker'), args: [] } },
+        config: { ...CONFIG, ...config, poolSize: workers, codex: { command: program('worker'), args: [] } },
     });
     await daemon.untilStatus(({ pool }) => pool.ready === workers, 'all workers are ready');
     return { socket: daemon.socket, pid: daemon.pid, daemon };
@@ -69,9 +69,15 @@ export const contenders = {
             program('worker'), String(options.workers)], options),
     },
     poold: { start: startPoold },
+    // What shows why a goal is out of reach: the least that does what the pool has to.
+    whole: {
+        start: (scope, options) => startProgram(scope, (socket) => [program('whole'), socket, program('worker')], options),
+    },
+    grants: { start: (scope, options) => startProgram(scope, (socket) => [program('grants'), socket], options) },
+    stays: { start: (scope, options) => startPoold(scope, options, { config: { moves: 'never' } }) },
 };
 
 /** One more codex-poold, to compare with: `name` and the program's path. */
 export function addPoold(name, path) {
-    contenders[name] = { start: (scope, options) => startPoold(scope, options, resolve(path)) };
+    contenders[name] = { start: (scope, options) => startPoold(scope, options, { poold: resolve(path) }) };
 }

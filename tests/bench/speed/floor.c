@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 
 #define BUFFER ((size_t)256 * 1024)
@@ -142,18 +141,6 @@ static void on_event(struct relay *r, struct end *e, uint32_t events)
         goes_on = false;
     if (!goes_on)
         r->over = e->link;
-}
-
-static int listen_at(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof(address.sun_path))
-        die("the socket's path is too long");
-    (void)strcpy(address.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 128) < 0)
-        die("%s: %s", path, strerror(errno));
-    return fd;
 }
 
 int main(int argc, char **argv)

@@ -35,7 +35,7 @@ const LONG = 64 * 1024 * 1024;
 const MB = 1024 * 1024;
 const line = {
     // One byte less than the longest line that the daemon takes, its newline not counted.
-    on: ALL, workers: 1, fresh: true, fewer: 3, load: (share, fast) => ['line', '--size', fast ? LONG / 16 : LONG - 64],
+    on: [...ALL, 'whole'], workers: 1, fresh: true, fewer: 3, load: (share, fast) => ['line', '--size', fast ? LONG / 16 : LONG - 64],
     figures: ({ seconds, cpuNs, peakBytes, keptBytes, bytes }) => ({
         ms: seconds * 1000, 'CPU ms': cpuNs / 1e6, 'peak beyond a line MB': Math.max(0, peakBytes - bytes) / MB,
         'kept MB': keptBytes / MB,
@@ -46,7 +46,7 @@ const line = {
 };
 
 const handoff = (waiters, count) => ({
-    on: POOLS, workers: 1, pin: true, even: true, fewer: waiters > 1000 ? 2 : 1,
+    on: [...POOLS, 'grants'], workers: 1, pin: true, even: true, fewer: waiters > 1000 ? 2 : 1,
     load: (share, fast) => ['handoff', '--clients', fast ? Math.min(waiters, 1000) : waiters,
         '--count', fast ? Math.min(count, 3000) : count],
     figures: ({ us, cpuNs, messages }) => ({ us, 'CPU ns': cpuNs / messages }),
@@ -119,7 +119,7 @@ export const rows = {
         goals: [limit('PSS B', 1024)],
     },
     fair: {
-        title: 'turns of 8 clients on 2 workers', on: POOLS, workers: 2,
+        title: 'turns of 8 clients on 2 workers', on: [...POOLS, 'stays'], workers: 2,
         load: (share, fast) => ['fair', '--clients', 8, '--seconds', fast ? 0.3 : 1],
         figures: ({ perSecond, most: best, fewest, cpuNs, messages }) => ({
             'turns/s': perSecond, 'best/worst': best / fewest, 'CPU ns': cpuNs / messages,

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 
 #define PIPE_BYTES (1024 * 1024)
@@ -108,4 +110,17 @@ struct child spawn_piped(const char *program)
     (void)close(in[0]);
     (void)close(out[1]);
     return child;
+}
+
+int listen_at(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t room = sizeof(address.sun_path);
+    if ((size_t)snprintf(address.sun_path, room, "%s.new", path) >= room)
+        die("the socket's path is too long");
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+        listen(fd, SOMAXCONN) < 0 || rename(address.sun_path, path) < 0)
+        die("%s: %s", path, strerror(errno));
+    return fd;
 }

@@ -27,6 +27,9 @@ void pin_to(int cpu);
 /* As many descriptors as the system allows. */
 void raise_fd_limit(void);
 
+/* A Unix socket that does not block; it is there when it can be connected to. */
+int listen_at(const char *path);
+
 /* A program with pipes of 1 MB as its stdin and stdout. It ends with this process. */
 struct child {
     pid_t pid;
