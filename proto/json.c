@@ -143,10 +143,12 @@ static struct slice first_name(const char *path)
 
 struct slice json_get(struct slice object, const char *path)
 {
-    struct json_cursor c = {.p = object.p, .end = object.p + object.n};
     struct slice name = first_name(path), key;
     bool first = true;
-    if (!object.n || !json_walk_past(&c, '{'))
+    if (!object.n)
+        return SLICE_NULL;
+    struct json_cursor c = {.p = object.p, .end = object.p + object.n};
+    if (!json_walk_past(&c, '{'))
         return SLICE_NULL;
     while (json_walk_member(&c, &first, &key)) {
         bool found = slice_eq(key, name), inside = found && name.p[name.n] == '.';
