@@ -387,8 +387,9 @@ static bool is_free_for(struct worker *w, const struct request *r)
  * for that long in the queue, full or not. */
 static bool bring_at_once(struct request *r)
 {
+    struct server *s = r->server;
     struct thread *t = thread_of(r);
-    struct worker *w = t ? choose_idle(r->server, mobile_fits, t->owner) : NULL;
+    struct worker *w = t ? choose_idle(s, mobile_fits, t->owner) : NULL;
     if (!w || !is_free_for(w, r) || mobile_decide(r, t, w, 0) != POLICY_MOVE)
         return false;
     if (mobile_is_cold(r, t))
@@ -396,7 +397,7 @@ static bool bring_at_once(struct request *r)
     if (enqueue(r, t->owner) && !bring(w, r))
         pool_free_worker(w);
     /* Should the thread stay after all, a lease that only lingers there must end. */
-    r->server->offer = true;
+    s->offer = true;
     return true;
 }
 

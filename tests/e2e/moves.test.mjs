@@ -47,6 +47,27 @@ test('a turn does not wait for its busy owner: the thread moves to the idle work
     assert.equal(status.moveMs.count, 1);
 });
 
+test('a turn that may not wait is refused where its thread would move', async (t) => {
+    const LINE = 1024 * 1024, HELD = 8;
+    let closing;
+    const s = await moving(t, {
+        config: { maxMessageBytes: 2 * LINE },
+        before: async ({ daemon, client }) => {
+            closing = await client.startThread();
+            await client.startTurn(closing);
+            const worker = daemon.fake.owner(closing);
+            worker.hold('thread/unsubscribe').turn(closing).complete();
+            await client.turnCompleted(closing);
+        },
+    });
+    s.client.request('thread/unsubscribe', { threadId: closing });
+    // These wait for its end.
+    for (let i = 0; i < HELD; i++)
+        s.client.request('thread/archive', { threadId: closing, pad: 'x'.repeat(LINE) });
+    await assert.rejects(s.client.startTurn(s.threadId), { code: -32001 });
+    assert.equal(s.daemon.fake.owner(s.threadId), s.owner);
+});
+
 test('it moves when a worker becomes free, if it came first, and back again', async (t) => {
     const s = await crowd(t);
     const turn = s.client.startTurn(s.threadId, 'go on');
