@@ -44,13 +44,12 @@ void ownership_subscribe(struct thread *t, struct client *c)
 
 /* Nothing is said in a thread before the resume that loads it is answered: what is, is left from
  * when somebody else had it. And where it is loaded already, whoever has it keeps it until then: a
- * rejoin may yet be refused. */
+ * rejoin may yet be refused. Only what is said of the thread as such is for who opens it. */
 struct client *ownership_reader(const struct thread *t, struct slice method)
 {
-    bool item = slice_starts(method, "item/"), in_it = item || slice_starts(method, "turn/");
-    if (t->provisional && item)
+    if (t->provisional && slice_starts(method, "item/"))
         return NULL;
-    bool not_yet = in_it && !t->provisional;
+    bool not_yet = !t->provisional && !slice_starts(method, "thread/");
     return t->opening && !not_yet ? t->opening->client : t->subscriber;
 }
 

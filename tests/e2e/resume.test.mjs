@@ -95,6 +95,32 @@ test('a turn that began before a rejoin was answered is whose the thread is', as
     assert.equal(b.has('item/commandExecution/requestApproval'), false);
 });
 
+test('what was asked before a rejoin was answered is resolved for whoever was asked', async (t) => {
+    const [daemon, worker] = await startPool(t, 1, { config: SOON });
+    const a = await PoolClient.open(daemon, { name: 'a' });
+    const threadId = await a.startThread({ ephemeral: true });
+    const b = await PoolClient.open(daemon, { name: 'b' });
+    worker.hold('thread/resume');
+    const rejoin = b.resumeThread(threadId);
+    const held = await worker.expect('thread/resume');
+    const turn = worker.begin(threadId);
+    worker.lastAsk = 5; // so that the worker's id is not by chance the one that `a` is given
+    const approval = worker.ask('item/commandExecution/requestApproval', { threadId, turnId: turn.id, itemId: 'i' });
+    const asked = await a.next('item/commandExecution/requestApproval');
+    a.send({ id: asked.id, result: { decision: 'accept' } });
+    await approval;
+    worker.notify('serverRequest/resolved', { threadId, requestId: approval.id });
+    worker.notify('error', { threadId, turnId: turn.id, willRetry: true, error: { message: 'reconnecting' } });
+    worker.refuse(held, -32600, `no rollout found for thread id ${threadId}`);
+    await assert.rejects(rejoin, { message: /^no rollout found/ });
+    turn.complete();
+    await a.turnCompleted(threadId);
+    await settled(b);
+    for (const method of ['serverRequest/resolved', 'error'])
+        assert.deepEqual([a.has(method), b.has(method)], [true, false], method);
+    assert.equal((await a.next('serverRequest/resolved')).params.requestId, asked.id);
+});
+
 test('a resume right after the thread\'s client has left waits for the unload', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: NEVER });
     const { client, threadId } = await runTurn(daemon);
