@@ -220,8 +220,12 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
     bool paused = l->paused;
     (void)revents;
     l->look.repeat = LOOK_S;
-    if (file_is_ours(l))
+    if (file_is_ours(l)) {
+        if (l->lost)
+            log_info(&s->log, "%s: the socket file is back", l->path);
+        l->lost = false;
         return;
+    }
     if (!l->lost)
         log_warn(&s->log, "%s: the socket file is gone; listening there anew", l->path);
     listener_pause(s);

@@ -153,6 +153,21 @@ test('a socket file that somebody else has put in its place is not removed', asy
     rmSync(daemon.socket);
 });
 
+test('a socket file that came back after something was in its way is missed again', async (t) => {
+    const daemon = await startDaemon(t, idle);
+    const away = `${daemon.socket}.away`;
+    const gone = () => daemon.log.match(/the socket file is gone/g)?.length;
+    renameSync(daemon.socket, away);
+    mkdirSync(daemon.socket);
+    await daemon.untilLog(/is there and is no socket/);
+    rmSync(daemon.socket, { recursive: true });
+    renameSync(away, daemon.socket);
+    await daemon.untilLog(/the socket file is back/);
+    await daemon.ready();
+    rmSync(daemon.socket);
+    await until(() => gone() === 2 && existsSync(daemon.socket), 'it is made anew');
+});
+
 test('a user who is not in allowUids is told so and disconnected', async (t) => {
     const uids = [1234567];
     const daemon = await startDaemon(t, { waitReady: false, config: { prewarm: false, allowUids: uids } });
