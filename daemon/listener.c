@@ -237,6 +237,11 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int revents)
     }
     (void)cp_close(before);
     l->lost = r != 0;
+    if (!l->lost) {
+        /* The old file may live on where its directory has gone, and would be watched there. */
+        ev_stat_stop(loop, &l->file);
+        ev_stat_start(loop, &l->file);
+    }
     l->look.repeat = l->lost ? LOOK_LOST_S : LOOK_S;
     ev_timer_again(loop, &l->look);
     ev_io_set(&l->readable, l->fd, EV_READ);

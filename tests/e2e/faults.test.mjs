@@ -1,6 +1,8 @@
 // System calls that fail, a clock that is set back: by a library that is preloaded into the daemon.
 import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
+import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { PoolClient } from '../lib/client.mjs';
 import { sanitized, startOnMachine } from '../lib/failing.mjs';
@@ -82,6 +84,20 @@ faulty('one that does not answer has hung: it is replaced, and who waits is serv
     await worker.exited;
     assert.match(daemon.log, /stopping: it does not answer/);
     await assertServes(daemon);
+});
+
+faulty('the socket\'s directory gets another name: the one that is made instead is watched', async (t) => {
+    const [machine, daemon] = await start(t);
+    const client = await PoolClient.open(daemon);
+    const dir = dirname(daemon.socket);
+    renameSync(dir, `${dir}.before`);
+    mkdirSync(dir, { mode: 0o700 });
+    // Nothing tells of that.
+    machine.pass(61);
+    await client.request('pool/ping');
+    await until(() => existsSync(daemon.socket), 'it listens there');
+    rmSync(daemon.socket);
+    await until(() => existsSync(daemon.socket), 'it listens there again, long before the next minute is over');
 });
 
 faulty('the event loop gets its memory where there is none', async (t) => {
