@@ -149,7 +149,7 @@ void client_doom(struct client *c, const char *why);
 /* Ends the connection after its output is written. What it still sends is thrown away. */
 void client_close_after_output(struct client *c);
 
-/* Writes what it can. Called before the loop sleeps. */
+/* Writes what it can. Called before the loop sleeps, and once what it has sent has been taken. */
 void client_flush(struct client *c);
 
 #endif

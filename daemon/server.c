@@ -25,7 +25,8 @@
 #include <sysexits.h>
 #include <time.h>
 
-/* After somebody has left, memory is given back to the system within this time. */
+/* After somebody has left, or was told very much, memory is given back to the system within this
+ * time. */
 #define TRIM_S 1.
 
 uint64_t now_ms(void)
@@ -85,8 +86,8 @@ static void tell_status(struct server *s)
                   s->start_failure ? s->start_failure : "");
 }
 
-/* Clients that are gone, and output that waits, until there is neither. Nothing is freed and
- * nothing is written deeper down, so that no caller loses what it holds. */
+/* Clients that are gone, and output that waits, until there is neither. Nothing is freed deeper
+ * down, so that no caller loses what it holds: where a write fails, its client is doomed. */
 static void before_sleep(struct ev_loop *loop, ev_prepare *w, int revents)
 {
     struct server *s = server_of(loop);
