@@ -30,7 +30,7 @@ test('beyond maxClients the next one waits until somebody leaves', async (t) => 
 
 test('without descriptors accepting pauses, and goes on when there are some', async (t) => {
     if (cannotLimit) return t.skip(cannotLimit);
-    const [daemon] = await startPool(t, 1, { wrapper: ['prlimit', '--nofile=40:40'] });
+    const [daemon] = await startPool(t, 1, { wrapper: ['prlimit', '--nofile=48:48'] });
     const clients = [];
     const answers = [];
     for (let i = 0; i < 60; i++) {
