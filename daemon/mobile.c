@@ -40,6 +40,21 @@ enum policy mobile_decide(const struct request *r, const struct thread *t, const
     return policy_decide(&p);
 }
 
+bool mobile_would_pass(const struct request *r, bool (*may)(const struct waiter *w, void *arg),
+                       void *arg)
+{
+    uint64_t seq = r->waiter.seq ? r->waiter.seq : UINT64_MAX;
+    list_for_each (it, &r->server->queue.all) {
+        const struct waiter *w = list_entry(it, struct waiter, in_all);
+        const struct request *other = container_of(w, const struct request, waiter);
+        if (w->seq >= seq)
+            break;
+        if (request_names(other, r->thread_id) && may(w, arg))
+            return true;
+    }
+    return false;
+}
+
 struct request *mobile_next(const struct worker *to, uint64_t before,
                             bool (*may)(const struct waiter *w, void *arg), void *arg)
 {
@@ -55,7 +70,7 @@ struct request *mobile_next(const struct worker *to, uint64_t before,
             continue;
         struct thread *t = r->thread_id ? threads_find(&s->threads, slice_str(r->thread_id)) : NULL;
         uint64_t rival = before == UINT64_MAX ? 0 : before;
-        if (t && mobile_decide(r, t, to, rival) == POLICY_MOVE)
+        if (t && mobile_decide(r, t, to, rival) == POLICY_MOVE && !mobile_would_pass(r, may, arg))
             return r;
     }
     return NULL;

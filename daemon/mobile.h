@@ -20,6 +20,11 @@ enum policy mobile_decide(const struct request *r, const struct thread *t, const
 struct request *mobile_next(const struct worker *to, uint64_t before,
                             bool (*may)(const struct waiter *w, void *arg), void *arg);
 
+/* Somebody who came before it waits for the same thread, and would wait on where the thread goes:
+ * one whose request keeps the thread where it is. `may` as below. */
+bool mobile_would_pass(const struct request *r, bool (*may)(const struct waiter *w, void *arg),
+                       void *arg);
+
 /* A thread/resume of a client that is not the thread's subscriber: the thread is unloaded for it
  * and loaded anew, wherever that is. */
 bool mobile_is_cold(const struct request *r, const struct thread *t);

@@ -177,8 +177,11 @@ static bool bring(struct worker *w, struct request *r)
     return false;
 }
 
+/* To a worker that poolSize has no room for nothing is brought. */
 static struct request *first_to_bring(const struct worker *w, const struct request *next)
 {
+    if (!crew_has(w))
+        return NULL;
     return mobile_next(w, next ? next->waiter.seq : UINT64_MAX, waiter_may_lease, NULL);
 }
 
@@ -392,7 +395,7 @@ static bool bring_at_once(struct request *r)
     struct worker *w = t ? choose_idle(s, mobile_fits, t->owner) : NULL;
     if (!w || !is_free_for(w, r) || mobile_decide(r, t, w, 0) != POLICY_MOVE)
         return false;
-    if (mobile_is_cold(r, t))
+    if (mobile_is_cold(r, t) || mobile_would_pass(r, waiter_may_lease, NULL))
         return false; /* by pool_offer, when it is in the queue */
     if (enqueue(r, t->owner) && !bring(w, r))
         pool_free_worker(w);
@@ -475,10 +478,10 @@ void pool_reject_all(struct server *s, int code, const char *message)
 }
 
 /* From one lane to another. True if there were any. */
-static bool change_lanes(struct worker *from, const char *thread_id, struct lane *to)
+static bool change_lanes(struct lane *from, const char *thread_id, struct lane *to)
 {
     bool any = false;
-    list_for_each_safe (it, &from->lane.waiters) {
+    list_for_each_safe (it, &from->waiters) {
         struct waiter *waiter = list_entry(it, struct waiter, in_lane);
         if (request_names(request_of(waiter), thread_id)) {
             queue_move(waiter, to);
@@ -490,13 +493,15 @@ static bool change_lanes(struct worker *from, const char *thread_id, struct lane
 
 void pool_thread_moved(const struct thread *t, struct worker *from)
 {
-    (void)change_lanes(from, t->id, &t->owner->lane);
+    (void)change_lanes(&from->lane, t->id, &t->owner->lane);
+    /* Who has waited since nobody had it has not been looked at since, perhaps. */
+    (void)change_lanes(&from->server->queue.any, t->id, &t->owner->lane);
 }
 
 void pool_thread_unowned(struct worker *w, const char *id)
 {
     struct server *s = w->server;
-    if (!change_lanes(w, id, &s->queue.any))
+    if (!change_lanes(&w->lane, id, &s->queue.any))
         return;
     pool_offer(s);
     crew_start_workers(s);

@@ -100,6 +100,43 @@ test('who came before is not overtaken on the worker that becomes free', async (
     assert.equal(s.daemon.fake.owner(s.threadId), s.owner);
 });
 
+for (const [what, begin, free] of [
+    ['as a worker becomes free', crowd, (s) => s.free()],
+    ['to one that is free', moving, async () => {}],
+]) {
+    test(`who waits for a thread is not left behind by who came later and would move it ${what}`, async (t) => {
+        const s = await begin(t, { config: { moves: 'resume' } });
+        const turn = s.client.startTurn(s.threadId, 'go on');
+        await s.daemon.untilStatus((status) => status.queue.length === 1, 'a turn waits for its owner');
+        const resume = s.client.resumeThread(s.threadId);
+        await s.client.request('pool/ping');
+        await free(s);
+        await settled(s.client);
+        s.busy.turn.complete();
+        await turn;
+        s.owner.turn(s.threadId).complete();
+        await resume;
+        assert.equal((await s.daemon.status()).counters.moves, 0);
+    });
+}
+
+test('no thread moves to a worker that poolSize has no more room for', async (t) => {
+    const s = await crowd(t);
+    assert.equal(s.other.number, 2, 'the first one stays');
+    const turn = s.client.startTurn(s.threadId, 'go on');
+    await s.daemon.untilStatus((status) => status.queue.length === 1, 'the turn waits');
+    const resized = s.client.request('pool/resize', { size: 1 });
+    await s.daemon.untilStatus((status) => status.pool.size === 1, 'the pool is smaller');
+    await s.free();
+    await settled(s.client);
+    s.busy.turn.complete();
+    await turn;
+    assert.equal(s.daemon.fake.owner(s.threadId), s.owner);
+    assert.equal((await s.daemon.status()).counters.moves, 0);
+    s.owner.turn(s.threadId).complete();
+    await resized;
+});
+
 test('the client\'s own thread/resume moves, and is a rejoin there', async (t) => {
     const s = await moving(t, { config: { moves: 'resume' } });
     const result = await s.client.request('thread/resume', { threadId: s.threadId, model: 'other' });

@@ -108,6 +108,41 @@ test('a worker that is never idle is held for a moment, so that its open threads
     assert.ok((await waiting).thread.id);
 });
 
+test('who has waited for a thread since before it was loaded comes first where it is brought', async (t) => {
+    const [daemon] = await startPool(t, 2, { config: { openLingerMs: 0, drainTimeoutMs: 0 } });
+    const queued = (n) => daemon.untilStatus((s) => s.queue.length === n, `${n} wait`);
+    const { threadId, client: past } = await talk(daemon, {}, 'past');
+    await past.close();
+    await daemon.untilStatus((s) => s.workers.every((w) => w.threads === 0), 'the thread is unloaded');
+    const stays = await runTurn(daemon, 'stays');
+    const leaves = await runTurn(daemon, 'leaves');
+    const [a, b, keeper] = await Promise.all(['a', 'b', 'keeper'].map((name) => PoolClient.open(daemon, { name })));
+    const resumed = a.resumeThread(threadId);
+    await queued(1);
+    const kept = keeper.request('pool/acquire');
+    await queued(2);
+    const { waiting } = await waitInLine(daemon, 'any');
+    const first = b.startTurn(threadId, 'first');
+    await queued(4);
+    leaves.turn.complete();
+    await Promise.all([resumed, kept]);
+    const second = a.startTurn(threadId, 'second');
+    await queued(3);
+    const recycled = keeper.request('pool/recycle', { worker: leaves.worker.number });
+    await daemon.untilStatus((s) => s.workers.some((w) => w.replace), 'its owner is to be replaced');
+    await keeper.request('pool/release');
+    await daemon.untilLog(/worker \d+: held/);
+    stays.turn.complete();
+    await first;
+    assert.equal(daemon.fake.owner(threadId), stays.worker);
+    stays.worker.turn(threadId).complete();
+    await waiting;
+    await second;
+    const turns = stays.worker.received('turn/start', (p) => p.threadId === threadId);
+    assert.deepEqual(turns.slice(-2).map((r) => r.params.input[0].text), ['first', 'second']);
+    await recycled;
+});
+
 test('one that is held in vain serves again', async (t) => {
     const [daemon] = await startPool(t, 2);
     const { threadId, worker } = await talk(daemon, {}, 'open');
