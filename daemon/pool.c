@@ -177,11 +177,8 @@ static bool bring(struct worker *w, struct request *r)
     return false;
 }
 
-/* To a worker that poolSize has no room for nothing is brought. */
 static struct request *first_to_bring(const struct worker *w, const struct request *next)
 {
-    if (!crew_has(w))
-        return NULL;
     return mobile_next(w, next ? next->waiter.seq : UINT64_MAX, waiter_may_lease, NULL);
 }
 
@@ -206,7 +203,8 @@ void pool_free_worker(struct worker *w)
     bool silent = (next || moving) && crew_is_silent(w);
     if (!silent && make_room(w, next || moving))
         return;
-    for (; moving && !silent; moving = first_to_bring(w, next))
+    /* What would come here is a reason for who is one too many to leave, not to stay. */
+    for (; moving && !silent && crew_has(w); moving = first_to_bring(w, next))
         if (bring(w, moving))
             return;
     if (next && !silent) {
