@@ -128,6 +128,7 @@ test('no thread moves to a worker that poolSize has no more room for', async (t)
     const resized = s.client.request('pool/resize', { size: 1 });
     await s.daemon.untilStatus((status) => status.pool.size === 1, 'the pool is smaller');
     await s.free();
+    await s.daemon.untilLog(/worker 2: held in vain/);
     await settled(s.client);
     s.busy.turn.complete();
     await turn;
