@@ -69,7 +69,7 @@ test('a refused rejoin leaves the thread with its subscriber', async (t) => {
     await assert.rejects(stranger, { message: `thread not found: ${threadId}` });
 });
 
-test('a turn that began before a rejoin was answered is whose the thread is', async (t) => {
+test('a turn that began before a rejoin was answered is whose the thread is, with all that is asked in it', async (t) => {
     const [daemon, worker] = await startPool(t, 1, { config: SOON });
     const a = await PoolClient.open(daemon, { name: 'a' });
     const threadId = await a.startThread({ ephemeral: true });
@@ -79,36 +79,11 @@ test('a turn that began before a rejoin was answered is whose the thread is', as
     const held = await worker.expect('thread/resume');
     const turn = worker.begin(threadId);
     turn.delta('not for b');
-    const approval = worker.ask('item/commandExecution/requestApproval', { threadId, turnId: turn.id, itemId: 'i' });
-    const asked = await a.next('item/commandExecution/requestApproval');
-    a.send({ id: asked.id, result: { decision: 'accept' } });
-    assert.deepEqual((await approval).result, { decision: 'accept' });
-    worker.refuse(held, -32600, `no rollout found for thread id ${threadId}`);
-    await assert.rejects(rejoin, { message: /^no rollout found/ });
-    turn.complete();
-    await a.turnCompleted(threadId);
-    await settled(b);
-    for (const method of ['turn/started', 'item/agentMessage/delta']) {
-        assert.equal(a.has(method), true, `a gets ${method}`);
-        assert.equal(b.has(method), false, `b does not get ${method}`);
-    }
-    assert.equal(b.has('item/commandExecution/requestApproval'), false);
-});
-
-test('what was asked before a rejoin was answered is resolved for whoever was asked', async (t) => {
-    const [daemon, worker] = await startPool(t, 1, { config: SOON });
-    const a = await PoolClient.open(daemon, { name: 'a' });
-    const threadId = await a.startThread({ ephemeral: true });
-    const b = await PoolClient.open(daemon, { name: 'b' });
-    worker.hold('thread/resume');
-    const rejoin = b.resumeThread(threadId);
-    const held = await worker.expect('thread/resume');
-    const turn = worker.begin(threadId);
     worker.lastAsk = 5; // so that the worker's id is not by chance the one that `a` is given
     const approval = worker.ask('item/commandExecution/requestApproval', { threadId, turnId: turn.id, itemId: 'i' });
     const asked = await a.next('item/commandExecution/requestApproval');
     a.send({ id: asked.id, result: { decision: 'accept' } });
-    await approval;
+    assert.deepEqual((await approval).result, { decision: 'accept' });
     worker.notify('serverRequest/resolved', { threadId, requestId: approval.id });
     worker.notify('error', { threadId, turnId: turn.id, willRetry: true, error: { message: 'reconnecting' } });
     worker.refuse(held, -32600, `no rollout found for thread id ${threadId}`);
@@ -116,8 +91,9 @@ test('what was asked before a rejoin was answered is resolved for whoever was as
     turn.complete();
     await a.turnCompleted(threadId);
     await settled(b);
-    for (const method of ['serverRequest/resolved', 'error'])
+    for (const method of ['turn/started', 'item/agentMessage/delta', 'serverRequest/resolved', 'error'])
         assert.deepEqual([a.has(method), b.has(method)], [true, false], method);
+    assert.equal(b.has('item/commandExecution/requestApproval'), false);
     assert.equal((await a.next('serverRequest/resolved')).params.requestId, asked.id);
 });
 
