@@ -436,11 +436,14 @@ void pool_request(struct request *r, struct worker *want)
 
 void pool_dequeue(struct request *r)
 {
-    queue_remove(&r->server->queue, &r->waiter);
+    struct server *s = r->server;
+    queue_remove(&s->queue, &r->waiter);
     r->client->n_waiting--;
-    if (!r->server->queue.length)
-        server_trim_later(r->server);
-    control_positions_changed(r->server);
+    /* Whoever came after it for the same thread may be the first now whom it would move for. */
+    s->offer = s->offer || (r->thread_id && s->queue.length);
+    if (!s->queue.length)
+        server_trim_later(s);
+    control_positions_changed(s);
 }
 
 void pool_timed_out(struct request *r)
