@@ -133,7 +133,7 @@ static bool is_streamed(const struct promises *p, struct slice line)
     struct front f;
     if (!front_scan(line, &f) || !front_is_delta(&f))
         return false;
-    if (is_name(f.thread_id))
+    if (is_name(f.thread_id) && !p->attached)
         check_marks(p, f.thread_id, "t", line);
     return true;
 }
