@@ -7,9 +7,6 @@
 #include "proto/json.h"
 #include "proto/rpc.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 struct ask {
     struct list in_client, in_worker;
     struct client *client;
@@ -102,13 +99,12 @@ static struct client *who_answers(const struct worker *w, const struct thread *t
 
 static void send_ask(struct ask *a, struct slice line, size_t id_at)
 {
-    char id[24];
-    int n = snprintf(id, sizeof(id), "%" PRId64, a->id);
+    char id[DECIMAL_MAX];
+    size_t n = decimal_write((uint64_t)a->id, id);
     a->missed = a->client->park;
-    client_send_spliced(a->client, &(struct splice){.line = line,
-                                                    .at = id_at,
-                                                    .len = strlen(a->raw_id),
-                                                    .instead = {id, (size_t)n}});
+    client_send_spliced(
+        a->client,
+        &(struct splice){.line = line, .at = id_at, .len = strlen(a->raw_id), .instead = {id, n}});
 }
 
 void asks_from_worker(struct worker *w, const struct envelope *e, struct slice line)
@@ -230,19 +226,19 @@ void asks_resolved(struct worker *w, struct client *c, const struct envelope *e,
 {
     struct slice raw_id = json_get(e->params, "requestId");
     struct ask *a = raw_id.n ? find_raw(w, raw_id) : NULL;
-    char id[24];
+    char id[DECIMAL_MAX];
     bool wanted = !client_opted_out(c, e->method);
     if (!a || a->client != c) {
         if (wanted)
             client_send(c, line);
         return;
     }
-    int n = snprintf(id, sizeof(id), "%" PRId64, a->id);
+    size_t n = decimal_write((uint64_t)a->id, id);
     if (wanted)
         client_send_spliced(c, &(struct splice){.line = line,
                                                 .at = (size_t)(raw_id.p - line.p),
                                                 .len = raw_id.n,
-                                                .instead = {id, (size_t)n}});
+                                                .instead = {id, n}});
     ask_free(a);
 }
 
